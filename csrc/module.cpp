@@ -1,0 +1,139 @@
+// The Python module: the catalogue as data, its ufuncs, and what the Python side needs besides.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "catalogue.hpp"
+#include "dispatch.hpp"
+#include "reduce.hpp"
+#include "ufunc.hpp"
+
+namespace py = pybind11;
+
+namespace halfwave {
+namespace {
+
+struct RoleName {
+  Role role;
+  const char* key;
+  const char* suffix;
+};
+constexpr RoleName role_names[] = {
+    {Role::forward, "forward", ""},
+    {Role::backward, "backward", "_backward"},
+    {Role::backward_from_output, "backward_from_output", "_backward_from_output"},
+    {Role::backward_gate, "backward_gate", "_backward_gate"},
+    {Role::backward_up, "backward_up", "_backward_up"},
+};
+
+py::dict bound(const Bound& b) {
+  py::dict d;
+  d["float16"] = 0.5;
+  d["float32"] = b.f32;
+  d["float64"] = b.f64;
+  return d;
+}
+
+py::object text(const char* s) { return s ? py::object(py::str(s)) : py::object(py::none()); }
+
+py::dict describe(const Info& info, int row) {
+  py::dict d;
+  d["name"] = info.name;
+  d["index"] = row;
+  d["title"] = info.title;
+  d["formula"] = info.formula;
+  d["derivative"] = info.derivative;
+  d["kink"] = text(info.kink);
+  d["source"] = info.source;
+  d["note"] = text(info.note);
+  d["gated"] = info.gated;
+  d["from_output"] = text(info.from_output);
+  d["domain"] = text(info.domain.text);
+  d["from_output_domain"] = text(info.from_output_domain.text);
+  py::list parameters;
+  for (int k = 0; k < info.parameter_count(); ++k) {
+    const Parameter& p = info.parameters[k];
+    parameters.append(py::make_tuple(p.name, p.required ? py::object(py::none()) : py::object(py::float_(p.value)), p.meaning));
+  }
+  d["parameters"] = parameters;
+  py::dict bounds;
+  bounds["forward"] = bound(info.forward);
+  bounds["backward"] = bound(info.backward);
+  bounds["backward_gate"] = bound(info.backward);
+  bounds["backward_up"] = bound(info.backward);
+  bounds["backward_from_output"] = bound(info.backward_from_output);
+  d["bounds"] = bounds;
+
+  py::dict ufuncs;
+  const Row& operations = current_instruction_set().rows[row];
+  for (const RoleName& r : role_names) {
+    const Operation& op = operations[r.role];
+    if (!op) continue;
+    // A ufunc with two outputs is the back of a plain function.
+    const std::string name = (op.outputs > 1 ? "_" : "") + std::string(info.name) + r.suffix;
+    PyObject* ufunc = make_ufunc(info, row, r.role, name);
+    if (!ufunc) throw py::error_already_set();
+    ufuncs[r.key] = py::reinterpret_steal<py::object>(ufunc);
+  }
+  d["ufuncs"] = ufuncs;
+  d["has_parameter_terms"] = bool(operations[Role::parameter_terms]);
+  return d;
+}
+
+py::list make_catalogue() {
+  py::list list;
+  int row = 0;
+  for (const Info& info : catalogue()) list.append(describe(info, row++));
+  return list;
+}
+
+std::vector<std::string> instruction_set_names() {
+  std::vector<std::string> names;
+  for (const InstructionSet* set : supported_instruction_sets()) names.emplace_back(set->name);
+  return names;
+}
+
+// Output `output` of the terms that activation `row` makes for its parameters, summed over the axes where `summed` is
+// true. The operands are arrays of one shape and of one dtype, float32 or float64; the sums are float64.
+py::object sum_parameter_terms(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed, int output) {
+  const Operation& op = current_instruction_set().rows[row][Role::parameter_terms];
+  std::vector<PyArrayObject*> arrays;
+  for (const py::object& o : operands) arrays.push_back(reinterpret_cast<PyArrayObject*>(o.ptr()));
+  std::vector<npy_intp> shape;
+  for (std::size_t axis = 0; axis < summed.size(); ++axis)
+    if (!summed[axis]) shape.push_back(PyArray_DIM(arrays[0], int(axis)));
+  py::object total = py::reinterpret_steal<py::object>(PyArray_SimpleNew(int(shape.size()), shape.data(), NPY_DOUBLE));
+  if (!total) throw py::error_already_set();
+  const Storage storage = PyArray_TYPE(arrays[0]) == NPY_DOUBLE ? Storage::float64 : Storage::float32;
+  auto* data = static_cast<double*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(total.ptr())));
+  {
+    py::gil_scoped_release release;
+    sum_terms(op, storage, arrays, summed, output, data);
+  }
+  return total;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  if (!import_numpy()) throw py::error_already_set();
+  if (const char* name = std::getenv("HALFWAVE_ISA"); name && *name) {
+    try {
+      use_instruction_set(name, "HALFWAVE_ISA");
+    } catch (const std::invalid_argument& error) {
+      throw py::import_error(error.what());
+    }
+  }
+  m.attr("catalogue") = make_catalogue();
+  m.def("instruction_sets", &instruction_set_names);
+  m.def("instruction_set", [] { return current_instruction_set().name; });
+  m.def("use_instruction_set", [](const std::string& name) { use_instruction_set(name, "instruction set"); });
+  m.def("set_direct_calls", &set_direct_calls);
+  m.def("sum_parameter_terms", &sum_parameter_terms);
+}
+
+}  // namespace halfwave

@@ -1,0 +1,148 @@
+// AVX2, FMA and F16C: 8 floats or 4 doubles. A mask is a vector whose lanes are all ones or all zeros.
+#pragma once
+
+#include <immintrin.h>
+
+namespace halfwave {
+namespace {
+
+// Eight words of ones, then eight of zeros: the window that begins 8 - n words in enables the first n lanes.
+alignas(32) constexpr int32_t first_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+struct MaskFloat {
+  __m256 v;
+  friend HALFWAVE_INLINE MaskFloat operator&(MaskFloat a, MaskFloat b) { return {_mm256_and_ps(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskFloat operator|(MaskFloat a, MaskFloat b) { return {_mm256_or_ps(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any(MaskFloat m) { return _mm256_movemask_ps(m.v) != 0; }
+};
+
+template <>
+struct Vec<float> {
+  using Scalar = float;
+  using Mask = MaskFloat;
+  static constexpr size_t lanes = 8;
+  __m256 v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(__m256 x) : v(x) {}
+  HALFWAVE_INLINE Vec(float x) : v(_mm256_set1_ps(x)) {}
+
+  static HALFWAVE_INLINE __m256i first(size_t n) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first_lanes + 8 - n));
+  }
+  static HALFWAVE_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+  static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm256_maskload_ps(p, first(n)); }
+  HALFWAVE_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  HALFWAVE_INLINE void store(float* p, size_t n) const { _mm256_maskstore_ps(p, first(n), v); }
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm256_add_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return _mm256_sub_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return _mm256_mul_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return _mm256_div_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return _mm256_xor_ps(a.v, _mm256_set1_ps(-0.0f)); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_UNORD_Q)}; }
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return _mm256_sqrt_ps(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    const __m256 sign_bit = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(sign_bit, magnitude.v), _mm256_and_ps(sign_bit, sign.v));
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm256_fmsub_ps(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_ps(b.v, a.v, m.v); }
+
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t.v), 23));
+  }
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
+    // vpermps reads the lowest three bits of the index only.
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_castps_si256(t.v));
+  }
+};
+
+struct MaskDouble {
+  __m256d v;
+  friend HALFWAVE_INLINE MaskDouble operator&(MaskDouble a, MaskDouble b) { return {_mm256_and_pd(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskDouble operator|(MaskDouble a, MaskDouble b) { return {_mm256_or_pd(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any(MaskDouble m) { return _mm256_movemask_pd(m.v) != 0; }
+};
+
+template <>
+struct Vec<double> {
+  using Scalar = double;
+  using Mask = MaskDouble;
+  static constexpr size_t lanes = 4;
+  __m256d v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(__m256d x) : v(x) {}
+  HALFWAVE_INLINE Vec(double x) : v(_mm256_set1_pd(x)) {}
+
+  static HALFWAVE_INLINE __m256i first(size_t n) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first_lanes + 8 - 2 * n));
+  }
+  static HALFWAVE_INLINE Vec load(const double* p) { return _mm256_loadu_pd(p); }
+  static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm256_maskload_pd(p, first(n)); }
+  HALFWAVE_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  HALFWAVE_INLINE void store(double* p, size_t n) const { _mm256_maskstore_pd(p, first(n), v); }
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm256_add_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return _mm256_sub_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return _mm256_mul_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return _mm256_div_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return _mm256_xor_pd(a.v, _mm256_set1_pd(-0.0)); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_GT_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_GE_OQ)}; }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_EQ_OQ)}; }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_UNORD_Q)}; }
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return _mm256_min_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return _mm256_max_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return _mm256_sqrt_pd(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    const __m256d sign_bit = _mm256_set1_pd(-0.0);
+    return _mm256_or_pd(_mm256_andnot_pd(sign_bit, magnitude.v), _mm256_and_pd(sign_bit, sign.v));
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_pd(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm256_fmsub_pd(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_pd(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_pd(b.v, a.v, m.v); }
+
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(t.v), 52));
+  }
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
+    // Look up in the even float lanes, gather those into four floats, widen.
+    const __m256 found = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_castpd_si256(t.v));
+    const __m256 packed = _mm256_permutevar8x32_ps(found, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(packed));
+  }
+};
+
+HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
+  low = _mm256_cvtps_pd(_mm256_castps256_ps128(a.v));
+  high = _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1));
+}
+HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
+  return _mm256_set_m128(_mm256_cvtpd_ps(high.v), _mm256_cvtpd_ps(low.v));
+}
+
+HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+}  // namespace
+}  // namespace halfwave

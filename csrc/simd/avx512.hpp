@@ -1,0 +1,131 @@
+// AVX-512 F, BW, DQ, VL: 16 floats or 8 doubles.
+#pragma once
+
+#include <immintrin.h>
+
+namespace halfwave {
+namespace {
+
+template <>
+struct Vec<float> {
+  using Scalar = float;
+  using Mask = __mmask16;
+  static constexpr size_t lanes = 16;
+  __m512 v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(__m512 x) : v(x) {}
+  HALFWAVE_INLINE Vec(float x) : v(_mm512_set1_ps(x)) {}
+
+  static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
+  static HALFWAVE_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+  static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  HALFWAVE_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  HALFWAVE_INLINE void store(float* p, size_t n) const { _mm512_mask_storeu_ps(p, first(n), v); }
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm512_add_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return _mm512_sub_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return _mm512_mul_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return _mm512_div_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return _mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f)); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_UNORD_Q); }
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a.v); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_ps(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    constexpr int sign_from_b = 0xd8;  // ternary truth table of  c ? b : a
+    return _mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
+                                  _mm512_set1_epi32(int(0x80000000u)), sign_from_b));
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm512_fmsub_ps(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b.v, a.v); }
+
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(t.v), 23));
+  }
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
+    // vpermps reads four bits of the index; the table stands there twice, so that the fourth does not matter.
+    return _mm512_permutexvar_ps(_mm512_castps_si512(t.v), _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+  }
+};
+
+template <>
+struct Vec<double> {
+  using Scalar = double;
+  using Mask = __mmask8;
+  static constexpr size_t lanes = 8;
+  __m512d v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(__m512d x) : v(x) {}
+  HALFWAVE_INLINE Vec(double x) : v(_mm512_set1_pd(x)) {}
+
+  static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
+  static HALFWAVE_INLINE Vec load(const double* p) { return _mm512_loadu_pd(p); }
+  static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
+  HALFWAVE_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  HALFWAVE_INLINE void store(double* p, size_t n) const { _mm512_mask_storeu_pd(p, first(n), v); }
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm512_add_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return _mm512_sub_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return _mm512_mul_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return _mm512_div_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return _mm512_xor_pd(a.v, _mm512_set1_pd(-0.0)); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ); }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ); }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GE_OQ); }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_UNORD_Q); }
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return _mm512_min_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return _mm512_max_pd(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return _mm512_andnot_pd(_mm512_set1_pd(-0.0), a.v); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_pd(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    constexpr int sign_from_b = 0xd8;  // ternary truth table of  c ? b : a
+    return _mm512_castsi512_pd(
+        _mm512_ternarylogic_epi64(_mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
+                                  _mm512_set1_epi64(INT64_MIN), sign_from_b));
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_pd(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm512_fmsub_pd(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_pd(a.v, b.v, c.v); }
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_pd(m, b.v, a.v); }
+
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(t.v), 52));
+  }
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
+    // vpermpd reads the lowest three bits of the index only.
+    return _mm512_permutexvar_pd(_mm512_castpd_si512(t.v), _mm512_cvtps_pd(_mm256_loadu_ps(table)));
+  }
+};
+
+HALFWAVE_INLINE bool any(unsigned m) { return m != 0; }
+
+HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
+  low = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v));
+  high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1));
+}
+HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
+  return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low.v)), _mm512_cvtpd_ps(high.v), 1);
+}
+
+HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+}  // namespace
+}  // namespace halfwave

@@ -1,0 +1,161 @@
+// AArch64 Advanced SIMD: 4 floats or 2 doubles. A mask is a vector whose lanes are all ones or all zeros.
+#pragma once
+
+#include <arm_neon.h>
+
+namespace halfwave {
+namespace {
+
+struct MaskFloat {
+  uint32x4_t v;
+  friend HALFWAVE_INLINE MaskFloat operator&(MaskFloat a, MaskFloat b) { return {vandq_u32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskFloat operator|(MaskFloat a, MaskFloat b) { return {vorrq_u32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any(MaskFloat m) { return vmaxvq_u32(m.v) != 0; }
+};
+
+template <>
+struct Vec<float> {
+  using Scalar = float;
+  using Mask = MaskFloat;
+  static constexpr size_t lanes = 4;
+  float32x4_t v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(float32x4_t x) : v(x) {}
+  HALFWAVE_INLINE Vec(float x) : v(vdupq_n_f32(x)) {}
+
+  static HALFWAVE_INLINE Vec load(const float* p) { return vld1q_f32(p); }
+  static HALFWAVE_INLINE Vec load(const float* p, size_t n) {
+    float padded[lanes] = {};
+    memcpy(padded, p, n * sizeof(float));
+    return load(padded);
+  }
+  HALFWAVE_INLINE void store(float* p) const { vst1q_f32(p, v); }
+  HALFWAVE_INLINE void store(float* p, size_t n) const {
+    float padded[lanes];
+    store(padded);
+    memcpy(p, padded, n * sizeof(float));
+  }
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return vaddq_f32(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return vsubq_f32(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return vmulq_f32(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return vdivq_f32(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return vnegq_f32(a.v); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return {vcleq_f32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return {vcgtq_f32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return {vcgeq_f32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return {vceqq_f32(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) {
+    return {vmvnq_u32(vandq_u32(vceqq_f32(a.v, a.v), vceqq_f32(b.v, b.v)))};
+  }
+  // vminq would keep the NaN of either operand.
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v); }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v); }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return vabsq_f32(a.v); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return vsqrtq_f32(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    return vbslq_f32(vdupq_n_u32(0x80000000u), sign.v, magnitude.v);
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c.v, a.v, b.v); }
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return vfmaq_f32(vnegq_f32(c.v), a.v, b.v); }
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f32(c.v, a.v, b.v); }
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f32(m.v, a.v, b.v); }
+
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(t.v), 23));
+  }
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
+    // A byte table of 32 entries: byte j of the lane that asks for i is byte 4i + j.
+    const uint8x16x2_t bytes = {{vld1q_u8(reinterpret_cast<const uint8_t*>(table)),
+                                 vld1q_u8(reinterpret_cast<const uint8_t*>(table) + 16)}};
+    const uint32x4_t i = vandq_u32(vreinterpretq_u32_f32(t.v), vdupq_n_u32(7));
+    const uint32x4_t index = vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u));
+    return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_u32(index)));
+  }
+};
+
+struct MaskDouble {
+  uint64x2_t v;
+  friend HALFWAVE_INLINE MaskDouble operator&(MaskDouble a, MaskDouble b) { return {vandq_u64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskDouble operator|(MaskDouble a, MaskDouble b) { return {vorrq_u64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any(MaskDouble m) { return vmaxvq_u32(vreinterpretq_u32_u64(m.v)) != 0; }
+};
+
+template <>
+struct Vec<double> {
+  using Scalar = double;
+  using Mask = MaskDouble;
+  static constexpr size_t lanes = 2;
+  float64x2_t v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(float64x2_t x) : v(x) {}
+  HALFWAVE_INLINE Vec(double x) : v(vdupq_n_f64(x)) {}
+
+  static HALFWAVE_INLINE Vec load(const double* p) { return vld1q_f64(p); }
+  static HALFWAVE_INLINE Vec load(const double* p, size_t n) {
+    double padded[lanes] = {};
+    memcpy(padded, p, n * sizeof(double));
+    return load(padded);
+  }
+  HALFWAVE_INLINE void store(double* p) const { vst1q_f64(p, v); }
+  HALFWAVE_INLINE void store(double* p, size_t n) const {
+    double padded[lanes];
+    store(padded);
+    memcpy(p, padded, n * sizeof(double));
+  }
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return vaddq_f64(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return vsubq_f64(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return vmulq_f64(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return vdivq_f64(a.v, b.v); }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return vnegq_f64(a.v); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return {vcltq_f64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return {vcleq_f64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return {vcgtq_f64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return {vcgeq_f64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return {vceqq_f64(a.v, b.v)}; }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) {
+    const uint64x2_t ordered = vandq_u64(vceqq_f64(a.v, a.v), vceqq_f64(b.v, b.v));
+    return {veorq_u64(ordered, vdupq_n_u64(~uint64_t(0)))};
+  }
+  // vminq would keep the NaN of either operand.
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return vbslq_f64(vcltq_f64(a.v, b.v), a.v, b.v); }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return vbslq_f64(vcgtq_f64(a.v, b.v), a.v, b.v); }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return vabsq_f64(a.v); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return vsqrtq_f64(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    return vbslq_f64(vdupq_n_u64(uint64_t(1) << 63), sign.v, magnitude.v);
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f64(c.v, a.v, b.v); }
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return vfmaq_f64(vnegq_f64(c.v), a.v, b.v); }
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f64(c.v, a.v, b.v); }
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f64(m.v, a.v, b.v); }
+
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(t.v), 52));
+  }
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
+    const uint64x2_t i = vandq_u64(vreinterpretq_u64_f64(t.v), vdupq_n_u64(7));
+    const double found[lanes] = {table[vgetq_lane_u64(i, 0)], table[vgetq_lane_u64(i, 1)]};
+    return load(found);
+  }
+};
+
+HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
+  low = vcvt_f64_f32(vget_low_f32(a.v));
+  high = vcvt_high_f64_f32(a.v);
+}
+HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
+  return vcombine_f32(vcvt_f32_f64(low.v), vcvt_f32_f64(high.v));
+}
+
+HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }
+
+}  // namespace
+}  // namespace halfwave

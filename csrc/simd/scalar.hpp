@@ -1,0 +1,130 @@
+// One lane, plain C++: the reference that every other instruction set reproduces bit for bit.
+#pragma once
+
+namespace halfwave {
+namespace {
+
+HALFWAVE_INLINE float fused(float a, float b, float c) { return ::fmaf(a, b, c); }
+HALFWAVE_INLINE double fused(double a, double b, double c) { return ::fma(a, b, c); }
+HALFWAVE_INLINE float root(float a) { return ::sqrtf(a); }
+HALFWAVE_INLINE double root(double a) { return ::sqrt(a); }
+
+template <class T>
+struct BitsOf;
+template <>
+struct BitsOf<float> {
+  using type = uint32_t;
+};
+template <>
+struct BitsOf<double> {
+  using type = uint64_t;
+};
+
+template <class T>
+struct Vec {
+  using Scalar = T;
+  using Mask = bool;
+  using Bits = typename BitsOf<T>::type;
+  static constexpr size_t lanes = 1;
+  T v;
+
+  Vec() = default;
+  HALFWAVE_INLINE Vec(T x) : v(x) {}
+
+  static HALFWAVE_INLINE Vec load(const T* p) {
+    T x;
+    memcpy(&x, p, sizeof x);
+    return x;
+  }
+  static HALFWAVE_INLINE Vec load(const T* p, size_t) { return load(p); }
+  HALFWAVE_INLINE void store(T* p) const { memcpy(p, &v, sizeof v); }
+  HALFWAVE_INLINE void store(T* p, size_t) const { store(p); }
+
+  static HALFWAVE_INLINE Bits bits(Vec a) {
+    Bits b;
+    memcpy(&b, &a.v, sizeof b);
+    return b;
+  }
+  static HALFWAVE_INLINE Vec from_bits(Bits b) {
+    T x;
+    memcpy(&x, &b, sizeof x);
+    return x;
+  }
+  static constexpr Bits sign_bit = Bits(1) << (8 * sizeof(T) - 1);
+
+  friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+  friend HALFWAVE_INLINE Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+  friend HALFWAVE_INLINE Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+  friend HALFWAVE_INLINE Vec operator/(Vec a, Vec b) { return a.v / b.v; }
+  friend HALFWAVE_INLINE Vec operator-(Vec a) { return from_bits(bits(a) ^ sign_bit); }
+  friend HALFWAVE_INLINE Mask operator<(Vec a, Vec b) { return a.v < b.v; }
+  friend HALFWAVE_INLINE Mask operator<=(Vec a, Vec b) { return a.v <= b.v; }
+  friend HALFWAVE_INLINE Mask operator>(Vec a, Vec b) { return a.v > b.v; }
+  friend HALFWAVE_INLINE Mask operator>=(Vec a, Vec b) { return a.v >= b.v; }
+  friend HALFWAVE_INLINE Mask operator==(Vec a, Vec b) { return a.v == b.v; }
+  friend HALFWAVE_INLINE Mask unordered(Vec a, Vec b) { return a.v != a.v || b.v != b.v; }
+  friend HALFWAVE_INLINE Vec min(Vec a, Vec b) { return a.v < b.v ? a : b; }
+  friend HALFWAVE_INLINE Vec max(Vec a, Vec b) { return a.v > b.v ? a : b; }
+  friend HALFWAVE_INLINE Vec abs(Vec a) { return from_bits(bits(a) & ~sign_bit); }
+  friend HALFWAVE_INLINE Vec sqrt(Vec a) { return root(a.v); }
+  friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
+    return from_bits((bits(magnitude) & ~sign_bit) | (bits(sign) & sign_bit));
+  }
+  friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return fused(a.v, b.v, c.v); }    //  a*b + c
+  friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return fused(a.v, b.v, -c.v); }   //  a*b - c
+  friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return fused(-a.v, b.v, c.v); }  // -a*b + c
+  friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return m ? a : b; }
+
+  // The lowest bits of t's significand, moved into the exponent field: 2^n for a t that carries n + bias there.
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
+    return from_bits(bits(t) << (sizeof(T) == 4 ? 23 : 52));
+  }
+  // table[i] for the i in the lowest three bits of t's significand; the entries are exact in float.
+  friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) { return T(table[bits(t) & 7]); }
+};
+
+HALFWAVE_INLINE bool any(bool m) { return m; }
+
+// A vector of floats as two vectors of doubles (the second one empty where a single lane leaves nothing for it).
+HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
+  low = double(a.v);
+  high = 0.0;
+}
+HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double>) { return float(low.v); }
+
+// 16-bit floats as their bit patterns, rounded to nearest even, subnormals kept.
+HALFWAVE_INLINE float float_from_half(uint16_t h) {
+  const uint32_t sign = uint32_t(h & 0x8000) << 16;
+  const uint32_t magnitude = h & 0x7fff;
+  if (magnitude >= 0x7c00) return Vec<float>::from_bits(sign | 0x7f800000 | (magnitude << 13)).v;
+  // Read as a float, the shifted pattern is the value times 2^-112; subnormals come out right as well.
+  const float value = Vec<float>::from_bits(magnitude << 13).v * 0x1p112f;
+  return Vec<float>::from_bits(sign | Vec<float>::bits(value)).v;
+}
+HALFWAVE_INLINE uint16_t half_from_float(float f) {
+  const uint32_t bits = Vec<float>::bits(f);
+  const uint32_t sign = (bits >> 16) & 0x8000;
+  const uint32_t magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return uint16_t(sign | 0x7e00);
+  if (magnitude >= 0x47800000) return uint16_t(sign | 0x7c00);
+  if (magnitude < 0x38800000) {
+    // Adding 2^-1 leaves the multiple of 2^-24 in the low bits, rounded to nearest even by the addition itself.
+    const float shifted = Vec<float>::from_bits(magnitude).v + 0.5f;
+    return uint16_t(sign | (Vec<float>::bits(shifted) - 0x3f000000));
+  }
+  const uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);
+  return uint16_t(sign | ((rounded - 0x38000000) >> 13));
+}
+
+HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
+  uint16_t h;
+  memcpy(&h, p, sizeof h);
+  return float_from_half(h);
+}
+HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) {
+  const uint16_t h = half_from_float(a.v);
+  memcpy(p, &h, sizeof h);
+}
+
+}  // namespace
+}  // namespace halfwave

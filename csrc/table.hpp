@@ -1,0 +1,76 @@
+// The plain-data contract between the kernels, compiled once per instruction set, and everything else.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace halfwave {
+
+constexpr int max_data = 3;
+constexpr int max_parameters = 3;
+constexpr int max_outputs = 3;
+constexpr int max_operands = max_data + max_parameters + max_outputs;
+
+// How data and results lie in memory. Parameters lie in the compute type: float for 16-bit and 32-bit data.
+enum class Storage : std::uint8_t { float16, float32, float64 };
+constexpr int storages = 3;
+
+// One formula over contiguous arrays of its compute type. `in` holds the data operands, then the parameters.
+template <class T>
+struct Blocks {
+  using Function = void (*)(const T* const* in, T* const* out, std::size_t n);
+  Function uniform;  // each parameter is one value
+  Function varying;  // each parameter is an array like the data
+};
+
+// What one ufunc computes.
+struct Operation {
+  std::uint8_t data = 0;  // 0: the activation has no such operation
+  std::uint8_t parameters = 0;
+  std::uint8_t outputs = 0;
+  Blocks<float> f32{};
+  Blocks<double> f64{};
+
+  constexpr explicit operator bool() const { return data != 0; }
+  constexpr int operands() const { return data + parameters + outputs; }
+};
+
+// The operations that an activation may have. Operands: x is the input, y the output, g the upstream gradient; a gated
+// unit has gate and up in the place of x.
+enum class Role : std::uint8_t {
+  forward,               // (x) -> y
+  backward,              // (g, x) -> dx;  gated: (g, gate, up) -> dgate, dup
+  backward_from_output,  // (g, y) -> dx
+  parameter_terms,       // (g, x) -> one term per parameter, to be summed
+  backward_gate,         // (g, gate, up) -> dgate
+  backward_up,           // (g, gate, up) -> dup
+};
+constexpr int roles = 6;
+
+struct Row {
+  Operation operations[roles];
+  constexpr const Operation& operator[](Role role) const { return operations[static_cast<int>(role)]; }
+};
+
+// The sum of a chunk is taken in this many lanes, lane j holding the terms j, j + lanes, …; then the lanes are added
+// pairwise. Being fixed, the order, and so the result, is the same everywhere.
+constexpr std::size_t sum_lanes = 16;
+constexpr std::size_t sum_chunk = 1024;
+
+struct InstructionSet {
+  const char* name;
+  const Row* rows;  // in the order of the catalogue
+
+  // Computes the elements [begin, end) of a call. operands[k] points to element 0 of the data operands, the parameters
+  // and the outputs, in this order; strides are in bytes and may be anything. An output may be the same memory as an
+  // input, or overlap it, and then the elements are computed in ascending order. Independent of the caller's
+  // floating-point state, and leaves it as it was.
+  void (*run)(const Operation&, Storage, char* const* operands, const std::ptrdiff_t* strides, std::size_t begin,
+              std::size_t end);
+
+  // The sum of n <= sum_chunk terms, in double.
+  double (*sum_f32)(const float* terms, std::size_t n);
+  double (*sum_f64)(const double* terms, std::size_t n);
+};
+
+}  // namespace halfwave

@@ -1,0 +1,515 @@
+#define HALFWAVE_IMPORTS_NUMPY
+#include "ufunc.hpp"
+
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "dispatch.hpp"
+
+namespace halfwave {
+namespace {
+
+std::atomic<bool> direct_calls{true};
+
+constexpr const char* supported_dtypes = "float16, float32 and float64";
+
+struct Type {
+  Storage storage;
+  int number;
+  int parameter_number;  // of the type that is computed with
+};
+constexpr Type types[storages] = {{Storage::float16, NPY_HALF, NPY_FLOAT},
+                                  {Storage::float32, NPY_FLOAT, NPY_FLOAT},
+                                  {Storage::float64, NPY_DOUBLE, NPY_DOUBLE}};
+
+const Type* type_of(int number) {
+  for (const Type& type : types)
+    if (type.number == number) return &type;
+  return nullptr;
+}
+
+// What a ufunc of ours knows of itself; its address is in the ufunc's `data`.
+struct Ufunc {
+  const Info& info;
+  int row;
+  Role role;
+  std::string name;
+  int data, parameters, outputs;
+  vectorcallfunc numpy_call = nullptr;
+  PyObject* parameter_names[max_parameters] = {};
+  PyObject* defaults[max_parameters][storages + 1] = {};  // 0-d arrays by storage, and at last a Python float
+  void* address = this;
+
+  bool from_output() const { return role == Role::backward_from_output; }
+  const Condition& condition() const { return from_output() ? info.from_output_domain : info.domain; }
+  const Operation& operation() const { return current_instruction_set().rows[row][role]; }
+
+  static Ufunc& of(PyObject* ufunc) {
+    return *static_cast<Ufunc*>(reinterpret_cast<PyUFuncObject*>(ufunc)->data[0]);
+  }
+};
+
+// ---- Loops and dtypes -------------------------------------------------------------------------------------------------
+
+template <Storage storage>
+int loop(PyArrayMethod_Context* context, char* const* operands, const npy_intp* dimensions, const npy_intp* strides,
+         NpyAuxData*) {
+  const Ufunc& self = Ufunc::of(context->caller);
+  current_instruction_set().run(self.operation(), storage, operands, strides, 0, std::size_t(dimensions[0]));
+  return 0;
+}
+
+constexpr PyArrayMethod_StridedLoop* loops[storages] = {loop<Storage::float16>, loop<Storage::float32>,
+                                                        loop<Storage::float64>};
+
+// The class of a built-in dtype: a borrowed reference to an immortal object.
+PyArray_DTypeMeta* dtype_class(int number) {
+  PyArray_Descr* descriptor = PyArray_DescrFromType(number);
+  PyArray_DTypeMeta* dtype = NPY_DTYPE(descriptor);
+  Py_DECREF(descriptor);
+  return dtype;
+}
+
+bool is_real(int number) { return PyTypeNum_ISBOOL(number) || PyTypeNum_ISINTEGER(number) || type_of(number); }
+
+const char* operand_name(const Ufunc& self, int k) {
+  if (k >= self.data) return self.info.parameters[k - self.data].name;
+  const bool backward = self.role != Role::forward;
+  if (backward && k == 0) return "g";
+  if (self.info.gated) return k == (backward ? 1 : 0) ? "gate" : "up";
+  return self.from_output() ? "y" : "x";
+}
+
+// "numpy.dtype[float32]" of a dtype class is more than a message needs.
+std::string dtype_name(PyArray_DTypeMeta* dtype) {
+  const char* name = reinterpret_cast<PyTypeObject*>(dtype)->tp_name;
+  const char* last = std::strrchr(name, '.');
+  return last ? last + 1 : name;
+}
+
+// The dtype that results from the data operands alone; nullptr with an error set if there is none.
+const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[], PyArray_DTypeMeta* const signature[]) {
+  for (int k = self.data + self.parameters; k < self.data + self.parameters + self.outputs; ++k) {
+    if (!signature[k]) continue;
+    if (const Type* type = type_of(signature[k]->type_num)) return type;
+    PyErr_Format(PyExc_TypeError, "%s: dtype %s is not supported; allowed are %s", self.name.c_str(),
+                 dtype_name(signature[k]).c_str(), supported_dtypes);
+    return nullptr;
+  }
+  PyArray_DTypeMeta* given[max_data];
+  int n = 0;
+  for (int k = 0; k < self.data; ++k)
+    if (op_dtypes[k]) given[n++] = op_dtypes[k];
+  PyArray_DTypeMeta* common = n ? PyArray_PromoteDTypeSequence(n, given) : nullptr;
+  if (!common && n) PyErr_Clear();
+  int number = common ? common->type_num : NPY_NOTYPE;
+  // The abstract dtypes of Python's own numbers stand for NumPy's defaults.
+  if (common == &PyArray_PyFloatDType) number = NPY_DOUBLE;
+  if (common == &PyArray_PyLongDType) number = NPY_LONG;
+  Py_XDECREF(common);
+
+  if (const Type* type = type_of(number)) return type;
+  // As np.exp promotes integers: to the smallest float that holds them.
+  const bool may_keep_integers = self.role == Role::forward && self.info.keeps_integers;
+  if (!may_keep_integers) {
+    if (PyTypeNum_ISBOOL(number) || number == NPY_BYTE || number == NPY_UBYTE) return type_of(NPY_HALF);
+    if (number == NPY_SHORT || number == NPY_USHORT) return type_of(NPY_FLOAT);
+    if (PyTypeNum_ISINTEGER(number)) return type_of(NPY_DOUBLE);
+  }
+  for (int k = 0; k < self.data; ++k) {
+    if (!op_dtypes[k] || type_of(op_dtypes[k]->type_num)) continue;
+    PyErr_Format(PyExc_TypeError, "%s: %s has dtype %s; supported are %s", self.name.c_str(), operand_name(self, k),
+                 dtype_name(op_dtypes[k]).c_str(), supported_dtypes);
+    return nullptr;
+  }
+  PyErr_Format(PyExc_TypeError, "%s: the dtypes of its operands have no common one among %s", self.name.c_str(),
+               supported_dtypes);
+  return nullptr;
+}
+
+// NumPy calls this once for each new combination of dtypes that is not a loop itself. Parameters are converted to the
+// type that is computed with and have no say in the result's.
+int promote(PyObject* ufunc, PyArray_DTypeMeta* const op_dtypes[], PyArray_DTypeMeta* const signature[],
+            PyArray_DTypeMeta* new_op_dtypes[]) {
+  const Ufunc& self = Ufunc::of(ufunc);
+  const Type* type = result_type(self, op_dtypes, signature);
+  if (!type) return -1;
+  const int first_output = self.data + self.parameters;
+  for (int k = self.data; k < first_output; ++k) {
+    PyArray_DTypeMeta* given = op_dtypes[k];
+    const bool python_number = given == &PyArray_PyFloatDType || given == &PyArray_PyLongDType;
+    if (given && !python_number && !is_real(given->type_num)) {
+      PyErr_Format(PyExc_TypeError, "%s: %s has dtype %s; it must be a real number, or an array of %s or integers",
+                   self.name.c_str(), operand_name(self, k), dtype_name(given).c_str(), supported_dtypes);
+      return -1;
+    }
+  }
+  for (int k = 0; k < first_output + self.outputs; ++k) {
+    const bool parameter = k >= self.data && k < first_output;
+    PyArray_DTypeMeta* dtype = dtype_class(parameter ? type->parameter_number : type->number);
+    if (signature[k] && signature[k] != dtype) {
+      PyErr_Format(PyExc_TypeError, "%s: no loop for the requested signature; its loops are listed in %s.types",
+                   self.name.c_str(), self.name.c_str());
+      return -1;
+    }
+    new_op_dtypes[k] = dtype;
+    Py_INCREF(dtype);
+  }
+  return 0;
+}
+
+bool add_loops(PyObject* ufunc, const Ufunc& self) {
+  const int operands = self.data + self.parameters + self.outputs;
+  for (int t = 0; t < storages; ++t) {
+    PyArray_DTypeMeta* dtypes[max_operands];
+    for (int k = 0; k < operands; ++k) {
+      const bool parameter = k >= self.data && k < self.data + self.parameters;
+      dtypes[k] = dtype_class(parameter ? types[t].parameter_number : types[t].number);
+    }
+    void* function = reinterpret_cast<void*>(loops[t]);
+    PyType_Slot slots[] = {{NPY_METH_strided_loop, function}, {NPY_METH_unaligned_strided_loop, function}, {0, nullptr}};
+    PyArrayMethod_Spec spec{};
+    spec.name = self.name.c_str();
+    spec.nin = self.data + self.parameters;
+    spec.nout = self.outputs;
+    spec.casting = NPY_NO_CASTING;
+    spec.flags = NPY_ARRAYMETHOD_FLAGS(NPY_METH_NO_FLOATINGPOINT_ERRORS | NPY_METH_SUPPORTS_UNALIGNED);
+    spec.dtypes = dtypes;
+    spec.slots = slots;
+    if (PyUFunc_AddLoopFromSpec(ufunc, &spec) < 0) return false;
+  }
+  PyObject* pattern = PyTuple_New(operands);
+  PyObject* promoter = PyCapsule_New(reinterpret_cast<void*>(promote), "numpy._ufunc_promoter", nullptr);
+  if (!pattern || !promoter) return false;
+  for (int k = 0; k < operands; ++k) PyTuple_SET_ITEM(pattern, k, Py_NewRef(Py_None));
+  const int status = PyUFunc_AddPromoter(ufunc, pattern, promoter);
+  Py_DECREF(pattern);
+  Py_DECREF(promoter);
+  return status == 0;
+}
+
+// The `types` attribute of a ufunc lists legacy loops only; ours are entered there for whoever looks.
+void list_types(PyUFuncObject* ufunc, const Ufunc& self) {
+  const int operands = self.data + self.parameters + self.outputs;
+  char* listed = new char[std::size_t(operands * storages)];
+  for (int t = 0; t < storages; ++t)
+    for (int k = 0; k < operands; ++k) {
+      const bool parameter = k >= self.data && k < self.data + self.parameters;
+      listed[t * operands + k] = char(parameter ? types[t].parameter_number : types[t].number);
+    }
+  ufunc->types = listed;
+  ufunc->ntypes = storages;
+}
+
+// ---- Calls ------------------------------------------------------------------------------------------------------------
+
+bool is_number(PyObject* object) { return PyFloat_CheckExact(object) || PyLong_CheckExact(object) || PyBool_Check(object); }
+
+// The value of a real scalar, Python's or NumPy's, 0-d arrays included; nothing for whatever else it is.
+std::optional<double> scalar_value(PyObject* object) {
+  if (PyFloat_CheckExact(object)) return PyFloat_AS_DOUBLE(object);
+  const bool numpy_scalar = PyArray_IsScalar(object, Floating) || PyArray_IsScalar(object, Integer);
+  const bool array = PyArray_CheckExact(object) && PyArray_NDIM(reinterpret_cast<PyArrayObject*>(object)) == 0 &&
+                     is_real(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(object)));
+  if (!is_number(object) && !numpy_scalar && !array) return std::nullopt;
+  const double value = PyFloat_AsDouble(object);
+  if (value == -1 && PyErr_Occurred()) {
+    PyErr_Clear();
+    return std::nullopt;
+  }
+  return value;
+}
+
+bool reject(const Ufunc& self) {
+  PyErr_Format(PyExc_ValueError, "%s: %s", self.name.c_str(), self.condition().text);
+  return false;
+}
+
+// Whether the condition holds for all elements of parameters of which some are arrays.
+bool holds_everywhere(const Ufunc& self, PyObject* const* given) {
+  PyObject* arrays[max_parameters] = {};
+  bool usable = true;
+  for (int k = 0; k < self.parameters && usable; ++k) {
+    if (!PyArray_Check(given[k]) && !scalar_value(given[k])) usable = false;
+    if (usable && PyArray_Check(given[k]) && !is_real(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(given[k])))) usable = false;
+    if (usable) arrays[k] = PyArray_FROMANY(given[k], NPY_DOUBLE, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST);
+    if (!arrays[k]) usable = false;
+  }
+  bool holds = true;
+  PyErr_Clear();  // what is wrong with their dtypes or shapes is NumPy's to say
+  PyObject* iterator = usable ? PyArray_MultiIterFromObjects(arrays, self.parameters, 0) : nullptr;
+  if (iterator) {
+    double values[max_parameters];
+    while (holds && PyArray_MultiIter_NOTDONE(iterator)) {
+      for (int k = 0; k < self.parameters; ++k) values[k] = *static_cast<double*>(PyArray_MultiIter_DATA(iterator, k));
+      holds = self.condition().holds(values);
+      PyArray_MultiIter_NEXT(iterator);
+    }
+  }
+  PyErr_Clear();
+  Py_XDECREF(iterator);
+  for (PyObject* array : arrays) Py_XDECREF(array);
+  return holds;
+}
+
+// Scalar parameters must lie in the function's domain; a from-output form looks at each element of arrays too.
+bool check_domain(const Ufunc& self, PyObject* const* given) {
+  if (!self.condition().holds) return true;
+  double values[max_parameters];
+  bool scalars = true;
+  for (int k = 0; k < self.parameters; ++k) {
+    const std::optional<double> value = scalar_value(given[k]);
+    if (value)
+      values[k] = *value;
+    else
+      scalars = false;
+  }
+  if (scalars) return self.condition().holds(values) || reject(self);
+  return !self.from_output() || holds_everywhere(self, given) || reject(self);
+}
+
+// An array that a kernel can walk through as it lies.
+bool is_plain(PyObject* object) {
+  if (!PyArray_CheckExact(object)) return false;
+  auto* array = reinterpret_cast<PyArrayObject*>(object);
+  return PyArray_ISCARRAY_RO(array) && type_of(PyArray_TYPE(array));
+}
+
+bool same_shape(PyArrayObject* a, PyArrayObject* b) {
+  return PyArray_TYPE(a) == PyArray_TYPE(b) && PyArray_NDIM(a) == PyArray_NDIM(b) &&
+         PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), PyArray_NDIM(a));
+}
+
+bool disjoint_or_same(PyArrayObject* a, PyArrayObject* b) {
+  const char* first = PyArray_BYTES(a);
+  const char* second = PyArray_BYTES(b);
+  return first == second || first + PyArray_NBYTES(a) <= second || second + PyArray_NBYTES(b) <= first;
+}
+
+// The call without NumPy's machinery, where it would do nothing but call the loop once: plain arrays of one shape and
+// dtype, scalar parameters. `out` may be nullptr. Returns nullptr without an error where the call is not of this kind.
+PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* out) {
+  for (int k = 0; k < self.data; ++k)
+    if (!is_plain(operands[k])) return nullptr;
+  auto* first = reinterpret_cast<PyArrayObject*>(operands[0]);
+  if (PyArray_NDIM(first) == 0) return nullptr;
+  for (int k = 1; k < self.data; ++k)
+    if (!same_shape(first, reinterpret_cast<PyArrayObject*>(operands[k]))) return nullptr;
+  const Type& type = *type_of(PyArray_TYPE(first));
+
+  union {
+    float f32;
+    double f64;
+  } values[max_parameters];
+  for (int k = 0; k < self.parameters; ++k) {
+    const std::optional<double> value = scalar_value(operands[self.data + k]);
+    if (!value) return nullptr;
+    if (type.parameter_number == NPY_FLOAT) {
+      values[k].f32 = float(*value);
+      if (std::isinf(values[k].f32) && !std::isinf(*value)) return nullptr;  // NumPy warns of that
+    } else {
+      values[k].f64 = *value;
+    }
+  }
+
+  PyArrayObject* result = nullptr;
+  if (out) {
+    if (!is_plain(out)) return nullptr;
+    result = reinterpret_cast<PyArrayObject*>(out);
+    if (!PyArray_ISWRITEABLE(result) || !same_shape(first, result)) return nullptr;
+    for (int k = 0; k < self.data; ++k)
+      if (!disjoint_or_same(reinterpret_cast<PyArrayObject*>(operands[k]), result)) return nullptr;
+    Py_INCREF(out);
+  } else {
+    result = reinterpret_cast<PyArrayObject*>(PyArray_SimpleNew(PyArray_NDIM(first), PyArray_DIMS(first), type.number));
+    if (!result) return nullptr;
+  }
+
+  char* pointers[max_operands];
+  std::ptrdiff_t strides[max_operands];
+  int k = 0;
+  for (; k < self.data; ++k) {
+    pointers[k] = PyArray_BYTES(reinterpret_cast<PyArrayObject*>(operands[k]));
+    strides[k] = PyArray_ITEMSIZE(first);
+  }
+  for (int p = 0; p < self.parameters; ++p, ++k) {
+    pointers[k] = reinterpret_cast<char*>(&values[p]);
+    strides[k] = 0;
+  }
+  pointers[k] = PyArray_BYTES(result);
+  strides[k] = PyArray_ITEMSIZE(first);
+
+  const std::size_t n = std::size_t(PyArray_SIZE(first));
+  const InstructionSet& set = current_instruction_set();
+  constexpr std::size_t worth_releasing_the_gil = 8192;
+  PyThreadState* thread = n >= worth_releasing_the_gil ? PyEval_SaveThread() : nullptr;
+  set.run(self.operation(), type.storage, pointers, strides, 0, n);
+  if (thread) PyEval_RestoreThread(thread);
+  return reinterpret_cast<PyObject*>(result);
+}
+
+constexpr const char* numpy_keywords[] = {"out", "where", "casting", "order", "dtype", "subok", "signature", "sig"};
+
+bool is_numpy_keyword(PyObject* name) {
+  for (const char* keyword : numpy_keywords)
+    if (PyUnicode_CompareWithASCIIString(name, keyword) == 0) return true;
+  return false;
+}
+
+void unknown_keyword(const Ufunc& self, PyObject* name) {
+  std::string allowed;
+  for (int k = 0; k < self.parameters; ++k) allowed += std::string(self.info.parameters[k].name) + ", ";
+  allowed += "out, where, casting, order, dtype, subok, signature";
+  PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'; allowed are %s", self.name.c_str(), name,
+               allowed.c_str());
+}
+
+void missing_operand(const Ufunc& self, Py_ssize_t given) {
+  std::string names;
+  for (int k = 0; k < self.data; ++k) names += (k ? ", " : "") + std::string(operand_name(self, k));
+  PyErr_Format(PyExc_TypeError, "%s() needs %d positional argument%s (%s), %zd given", self.name.c_str(), self.data,
+               self.data == 1 ? "" : "s", names.c_str(), given);
+}
+
+// The default of a parameter as an operand: for a plain array a 0-d array of the type that is computed with, since
+// NumPy takes a Python float four times as long.
+PyObject* default_operand(const Ufunc& self, int parameter, PyObject* x) {
+  if (PyArray_CheckExact(x))
+    if (const Type* type = type_of(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(x))))
+      return self.defaults[parameter][int(type->storage)];
+  return self.defaults[parameter][storages];
+}
+
+// What stands in a ufunc's vectorcall slot: NumPy's ufuncs take no default operands and no operands by keyword, so the
+// parameters are filled in here, and the call goes on to NumPy.
+PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  const Ufunc& self = Ufunc::of(callable);
+  const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+  const Py_ssize_t nkeywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  const Py_ssize_t inputs = self.data + self.parameters;
+  if (nargs < self.data) {
+    missing_operand(self, nargs);
+    return nullptr;
+  }
+  if (nargs > inputs + self.outputs) return self.numpy_call(callable, args, nargsf, kwnames);
+
+  // Operands, positional outputs, then the keyword arguments that are NumPy's.
+  constexpr std::size_t most = max_operands + std::size(numpy_keywords);
+  std::array<PyObject*, 1 + most> storage;
+  PyObject** filled = storage.data() + 1;  // NumPy may use the place before
+  PyObject* names[std::size(numpy_keywords)];
+  Py_ssize_t kept = 0;
+  PyObject* given[max_parameters] = {};
+  PyObject* out = nullptr;
+
+  for (Py_ssize_t k = self.data; k < nargs && k < inputs; ++k) given[k - self.data] = args[k];
+  for (Py_ssize_t i = 0; i < nkeywords; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(kwnames, i);
+    PyObject* value = args[nargs + i];
+    int parameter = 0;
+    while (parameter < self.parameters && PyUnicode_Compare(name, self.parameter_names[parameter]) != 0) ++parameter;
+    if (parameter < self.parameters) {
+      if (given[parameter]) {
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'", self.name.c_str(), name);
+        return nullptr;
+      }
+      given[parameter] = value;
+    } else if (is_numpy_keyword(name)) {
+      if (PyUnicode_CompareWithASCIIString(name, "out") == 0) out = value;
+      names[kept] = name;
+      filled[inputs + (nargs > inputs ? nargs - inputs : 0) + kept++] = value;
+    } else {
+      unknown_keyword(self, name);
+      return nullptr;
+    }
+  }
+
+  for (int k = 0; k < self.data; ++k) filled[k] = args[k];
+  for (int k = 0; k < self.parameters; ++k) {
+    if (!given[k] && self.info.parameters[k].required) {
+      PyErr_Format(PyExc_TypeError, "%s() is missing the required argument '%s': %s", self.name.c_str(),
+                   self.info.parameters[k].name, self.info.parameters[k].meaning);
+      return nullptr;
+    }
+    filled[self.data + k] = given[k] ? given[k] : default_operand(self, k, args[0]);
+  }
+  for (Py_ssize_t k = inputs; k < nargs; ++k) filled[k] = args[k];
+  if (!check_domain(self, filled + self.data)) return nullptr;
+
+  const bool positional_out = nargs > inputs;
+  const bool only_out = kept == 0 || (kept == 1 && out && !positional_out);
+  if (only_out && self.outputs == 1 && direct_calls.load(std::memory_order_relaxed)) {
+    PyObject* target = positional_out ? filled[inputs] : out;
+    PyObject* result = call_directly(self, filled, target == Py_None ? nullptr : target);
+    if (result || PyErr_Occurred()) return result;
+  }
+
+  PyObject* remaining = nullptr;
+  if (kept) {
+    remaining = PyTuple_New(kept);
+    if (!remaining) return nullptr;
+    for (Py_ssize_t i = 0; i < kept; ++i) PyTuple_SET_ITEM(remaining, i, Py_NewRef(names[i]));
+  }
+  const std::size_t positional = std::size_t(nargs > inputs ? nargs : inputs);
+  PyObject* result =
+      self.numpy_call(callable, filled, positional | PY_VECTORCALL_ARGUMENTS_OFFSET, remaining);
+  Py_XDECREF(remaining);
+  return result;
+}
+
+bool make_defaults(Ufunc& self) {
+  for (int k = 0; k < self.parameters; ++k) {
+    const Parameter& parameter = self.info.parameters[k];
+    self.parameter_names[k] = PyUnicode_InternFromString(parameter.name);
+    self.defaults[k][storages] = PyFloat_FromDouble(parameter.value);
+    if (!self.parameter_names[k] || !self.defaults[k][storages]) return false;
+    for (int t = 0; t < storages; ++t) {
+      PyObject* array = PyArray_SimpleNew(0, nullptr, types[t].parameter_number);
+      if (!array) return false;
+      void* value = PyArray_DATA(reinterpret_cast<PyArrayObject*>(array));
+      if (types[t].parameter_number == NPY_FLOAT)
+        *static_cast<float*>(value) = float(parameter.value);
+      else
+        *static_cast<double*>(value) = parameter.value;
+      PyArray_CLEARFLAGS(reinterpret_cast<PyArrayObject*>(array), NPY_ARRAY_WRITEABLE);
+      self.defaults[k][t] = array;
+    }
+  }
+  return true;
+}
+
+// The object's own vectorcall slot, which NumPy fills with its implementation.
+bool wrap_calls(PyObject* ufunc, Ufunc& self) {
+  const Py_ssize_t offset = Py_TYPE(ufunc)->tp_vectorcall_offset;
+  if (offset <= 0) {
+    PyErr_SetString(PyExc_ImportError, "halfwave: this NumPy's ufuncs have no vectorcall slot");
+    return false;
+  }
+  auto* slot = reinterpret_cast<vectorcallfunc*>(reinterpret_cast<char*>(ufunc) + offset);
+  self.numpy_call = *slot;
+  *slot = call;
+  return true;
+}
+
+}  // namespace
+
+bool import_numpy() { return PyArray_ImportNumPyAPI() == 0 && PyUFunc_ImportUFuncAPI() == 0; }
+
+void set_direct_calls(bool enabled) { direct_calls.store(enabled); }
+
+PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& name) {
+  const Operation& op = current_instruction_set().rows[row][role];
+  auto* self = new Ufunc{.info = info, .row = row, .role = role, .name = name, .data = op.data, .parameters = op.parameters,
+                         .outputs = op.outputs};
+  PyObject* ufunc = PyUFunc_FromFuncAndData(nullptr, &self->address, nullptr, 0, self->data + self->parameters,
+                                            self->outputs, PyUFunc_None, self->name.c_str(), nullptr, 0);
+  if (!ufunc || !make_defaults(*self) || !add_loops(ufunc, *self) || !wrap_calls(ufunc, *self)) return nullptr;
+  list_types(reinterpret_cast<PyUFuncObject*>(ufunc), *self);
+  return ufunc;
+}
+
+}  // namespace halfwave

@@ -1,0 +1,22 @@
+// A table entry becomes a numpy.ufunc.
+#pragma once
+
+#include <string>
+
+#include "activations/info.hpp"
+#include "numpy_api.hpp"
+#include "table.hpp"
+
+namespace halfwave {
+
+// Imports NumPy's C API; to be called first. Returns false with a Python error set.
+bool import_numpy();
+
+// One activation's operation as a ufunc: a new reference, or nullptr with a Python error set. `row` is its index in the
+// catalogue. The ufunc is never freed.
+PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& name);
+
+// Calls that need nothing of NumPy's machinery go around it, with the same results; tests switch this off to compare.
+void set_direct_calls(bool enabled);
+
+}  // namespace halfwave

@@ -1,0 +1,138 @@
+"""The public functions: the catalogue's ufuncs with their attributes, and the plain functions around them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _core
+from ._docstrings import docstring
+
+
+class Parameter(NamedTuple):
+    """A parameter of an activation: its name, its default (None if it must be given), what it means."""
+
+    name: str
+    default: float | None
+    meaning: str
+
+
+_ROLES = ("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward")
+
+_registry: dict[str, np.ufunc] = {}
+
+
+def functions() -> dict[str, np.ufunc]:
+    """Every activation by its name, in the order of the documentation."""
+    return dict(_registry)
+
+
+def publish(module: str) -> dict[str, Any]:
+    """Give each activation its attributes, and return every public function by its name."""
+    public: dict[str, Any] = {}
+    for entry in _core.catalogue:
+        parameters = tuple(Parameter(*p) for p in entry["parameters"])
+        members: dict[str, Any] = dict(entry["ufuncs"])
+        for role, ufunc in members.items():
+            ufunc.formula = entry["formula"]
+            ufunc.derivative = entry["derivative"]
+            ufunc.error_bound = entry["bounds"][role]
+            ufunc.parameters = parameters
+            ufunc.__signature__ = _ufunc_signature(operands(entry["gated"], role), parameters)
+        if entry["gated"]:
+            members["backward"] = _gated_backward(entry["name"], members["backward"])
+        if entry["has_parameter_terms"]:
+            members["parameter_backward"] = _parameter_backward(entry, parameters)
+
+        forward = members["forward"]
+        for role, function in members.items():
+            name = entry["name"] + ("" if role == "forward" else f"_{role}")
+            if not isinstance(function, np.ufunc):
+                function.__name__ = name
+            function.__qualname__ = name
+            function.__module__ = module
+            function.__doc__ = docstring(entry, role, parameters)
+            function.forward = forward
+            public[name] = function
+        for role in _ROLES:
+            setattr(forward, role, members.get(role))
+        _registry[entry["name"]] = forward
+    return public
+
+
+def operands(gated: bool, role: str) -> tuple[str, ...]:
+    """The names of a function's data operands."""
+    data = ("gate", "up") if gated else ("y",) if role == "backward_from_output" else ("x",)
+    return data if role == "forward" else ("g", *data)
+
+
+def _ufunc_signature(data: tuple[str, ...], parameters: tuple[Parameter, ...]) -> inspect.Signature:
+    parameter = inspect.Parameter
+    keywords = {"out": None, "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
+    return inspect.Signature(
+        [
+            *(parameter(name, parameter.POSITIONAL_ONLY) for name in data),
+            *(_inspected(p) for p in parameters),
+            *(parameter(name, parameter.KEYWORD_ONLY, default=value) for name, value in keywords.items()),
+        ]
+    )
+
+
+def _inspected(p: Parameter) -> inspect.Parameter:
+    default = inspect.Parameter.empty if p.default is None else p.default
+    return inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+
+
+def _gated_backward(name: str, both: np.ufunc) -> Callable[..., Any]:
+    """Both gradients in one pass over memory; the ufunc behind has two outputs, which Dask would refuse."""
+
+    def backward(g: Any, gate: Any, up: Any, *, out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
+        return both(g, gate, up) if out is None else both(g, gate, up, out=out)
+
+    return backward
+
+
+def _parameter_backward(entry: dict[str, Any], parameters: tuple[Parameter, ...]) -> Callable[..., Any]:
+    signature = inspect.Signature(
+        [
+            inspect.Parameter("g", inspect.Parameter.POSITIONAL_ONLY),
+            inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY),
+            *(_inspected(p) for p in parameters),
+        ]
+    )
+    name, index = entry["name"], entry["index"]
+
+    def parameter_backward(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}_parameter_backward(): {error}") from None
+        bound.apply_defaults()
+        return _sum_terms(name, index, *bound.arguments.values())
+
+    parameter_backward.__signature__ = signature  # type: ignore[attr-defined]
+    parameter_backward.error_bound = entry["bounds"]["backward"]  # type: ignore[attr-defined]
+    parameter_backward.parameters = parameters  # type: ignore[attr-defined]
+    return parameter_backward
+
+
+def _sum_terms(name: str, index: int, g: Any, x: Any, *parameters: Any) -> tuple[Any, ...]:
+    # The forward ufunc knows which dtypes there are, and says so for those that there are not.
+    forward = _registry[name]
+    data = [np.asarray(g), np.asarray(x)]
+    dtype = forward.backward.resolve_dtypes(
+        (data[0].dtype, data[1].dtype, *(np.asarray(p).dtype for p in parameters), None)
+    )[-1]
+    computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    shapes = [np.shape(p) for p in parameters]
+    operands = np.broadcast_arrays(*(np.asarray(a, computed) for a in (*data, *parameters)))
+    gradients = []
+    for output, shape in enumerate(shapes):
+        padded = (1,) * (operands[0].ndim - len(shape)) + shape
+        summed = [p == 1 for p in padded]
+        total = _core.sum_parameter_terms(index, list(operands), summed, output)
+        gradients.append(total.reshape(shape).astype(dtype)[()])
+    return tuple(gradients)
