@@ -140,6 +140,11 @@ constexpr Operation operation() {
   return {Op::data, Op::parameters, Op::outputs, blocks<Op, float>(), blocks<Op, double>()};
 }
 
+template <class A, size_t... i>
+constexpr bool has_parameter_terms(std::index_sequence<i...>) {
+  return requires(Vec<float>* terms, Vec<float> v) { A::parameter_terms(terms, (static_cast<void>(i), v)...); };
+}
+
 template <class A>
 constexpr Row row() {
   Row r{};
@@ -152,7 +157,8 @@ constexpr Row row() {
   } else {
     set(Role::backward, operation<Backward<A>>());
     if constexpr (A::info.from_output != nullptr) set(Role::backward_from_output, operation<BackwardFromOutput<A>>());
-    if constexpr (A::info.parameter_count() > 0) set(Role::parameter_terms, operation<ParameterTerms<A>>());
+    if constexpr (has_parameter_terms<A>(std::make_index_sequence<ParameterTerms<A>::operands>{}))
+      set(Role::parameter_terms, operation<ParameterTerms<A>>());
   }
   return r;
 }

@@ -2,12 +2,26 @@
 #pragma once
 
 #include "../math/exp.hpp"
-#include "../math/gradient.hpp"
+#include "../math/pieces.hpp"
 #include "../math/wide.hpp"
 #include "info.hpp"
 
 namespace halfwave::activations {
 namespace {
+
+// In two parts; the high ones are rounded down, so that the low ones are positive, and infinity times both is infinity.
+template <class T>
+struct SeluConstants;
+template <>
+struct SeluConstants<float> {
+  static constexpr float scale = 0x1.0cfabcp+0f, scale_low = 0x1.6a9114p-24f;
+  static constexpr float scale_alpha = 0x1.c212ccp+0f, scale_alpha_low = 0x1.903c0cp-26f;
+};
+template <>
+struct SeluConstants<double> {
+  static constexpr double scale = 0x1.0cfabd6a91132p+0, scale_low = 0x1.6f9a2b2ae3d88p-55;
+  static constexpr double scale_alpha = 0x1.c212cc640f031p+0, scale_alpha_low = 0x1.0428c2e0f6ed7p-56;
+};
 
 struct Elu {
   static constexpr Info info{
@@ -29,11 +43,11 @@ struct Elu {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha) {
-    return select(x > V(0), x, alpha * expm1_negative(x));
+    return select(x > V(0), x, alpha * expm1(x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha) {
-    return select(x > V(0), g, product(g, times_exp_negative(alpha, x)));
+    return select(x > V(0), g, product(g, times_exp(alpha, x)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
@@ -41,7 +55,101 @@ struct Elu {
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V) {
-    terms[0] = select(x > V(0), flat(g, x), g * expm1_negative(x));
+    terms[0] = select(x > V(0), flat(g, x), g * expm1(x));
+  }
+};
+
+struct Selu {
+  static constexpr Info info{
+      .name = "selu",
+      .title = "Scaled exponential linear unit: keeps activations near mean 0 and variance 1.",
+      .formula = "scale * (x if x > 0 else alpha * (exp(x) - 1)), alpha = 1.6732632423543772, scale = 1.0507009873554805",
+      .derivative = "scale if x > 0 else scale * alpha * exp(x)",
+      .kink = "The derivative at 0 is scale * alpha.",
+      .source = "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
+                "arXiv:1706.02515.",
+      .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
+      .forward = {2, 2},
+      .backward = {2, 2},
+      .backward_from_output = {1, 1},
+  };
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    using K = SeluConstants<typename V::Scalar>;
+    const V e = expm1(x);
+    return select(x > V(0), fma(x, V(K::scale), x * V(K::scale_low)), fma(e, V(K::scale_alpha), e * V(K::scale_alpha_low)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    using K = SeluConstants<typename V::Scalar>;
+    const V falling = times_exp(V(K::scale_alpha), x, V(K::scale_alpha_low / K::scale_alpha));
+    return g * select(x > V(0), V(K::scale), falling);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    using K = SeluConstants<typename V::Scalar>;
+    const V falling = max(V(0), (y + V(K::scale_alpha)) + V(K::scale_alpha_low));
+    return g * select(y > V(0), V(K::scale), falling);
+  }
+};
+
+struct Celu {
+  static constexpr Info info{
+      .name = "celu",
+      .title = "Continuously differentiable exponential linear unit.",
+      .formula = "x if x > 0 else alpha * (exp(x / alpha) - 1)",
+      .derivative = "1 if x > 0 else exp(x / alpha)",
+      .kink = "Smooth at 0, where the derivative is 1.",
+      .source = "J. T. Barron, Continuously differentiable exponential linear units, 2017, arXiv:1704.07483.",
+      .parameters = {{.name = "alpha", .meaning = "minus the limit at -inf if positive, any number but 0", .value = 1.0}},
+      .domain = {"alpha must not be 0", [](const double* p) { return p[0] != 0; }},
+      .from_output_domain = {"alpha must be > 0: only then does the sign of y tell that of x",
+                             [](const double* p) { return !(p[0] <= 0); }},
+      .from_output = "1 if y > 0 else (y + alpha) / alpha; far below 0, y has lost the digits of exp(x / alpha)",
+      .forward = {2, 2},
+      .backward = {2, 2},
+      .backward_from_output = {1.5, 1.5},
+  };
+
+  // x / alpha = t + rest / alpha, where rest is exact.
+  template <class V>
+  struct Quotient {
+    V t, rest;
+    HALFWAVE_INLINE Quotient(V x, V alpha) {
+      const V negative = min(V(0), x);
+      t = clip_magnitude(negative / alpha, ExpRange<typename V::Scalar>::any);
+      const V residual = fnma(t, alpha, negative);
+      rest = select(abs(t) < V(ExpRange<typename V::Scalar>::any), residual, V(0));
+    }
+  };
+
+  // alpha * expm1(t + rest/alpha) = alpha * expm1(t) + rest * e^t. A negative alpha makes t positive, and then large: from
+  // 1 up it is alpha * e^t - alpha.
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V alpha) {
+    const Quotient<V> q(x, alpha);
+    const V e = expm1(q.t);
+    const V near = fma(alpha, e, q.rest * (e + V(1)));
+    const V far = times_exp(alpha, q.t, q.rest / alpha) - alpha;
+    return select(x > V(0), x, select(q.t < V(1), near, far));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V alpha) {
+    const Quotient<V> q(x, alpha);
+    return select(x > V(0), g, product(g, nan_from(x, times_exp(V(1), q.t, q.rest / alpha))));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
+    return select(y > V(0), g, product(g, max(V(0), (y + alpha) / alpha)));
+  }
+  // expm1(t) - t * e^t, near 0 as (expm1(t) - t) - t * expm1(t).
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V alpha) {
+    const V t = Quotient<V>(x, alpha).t;
+    const V e = expm1(t);
+    const V d = select(abs(t) < V(1), expm1_minus_x(t) - t * e, e - t * (e + V(1)));
+    terms[0] = select(x > V(0), flat(g, x), product(g, d));
   }
 };
 
@@ -65,11 +173,12 @@ struct Xielu {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha_p, V alpha_n, V beta) {
-    const V inner = product(alpha_p, x) + beta;
+    const V inner = fma(alpha_p, finite_for(alpha_p, x), beta);
     // alpha_n * (expm1(x) - x) + beta * x, and from -1 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
+    const V negative = min(V(0), x);
     const auto near = x > V(-1);
-    const V curved = alpha_n * select(near, expm1_minus_x_negative(x), expm1_negative(x));
-    const V sum = curved + product(select(near, beta, beta - alpha_n), min(V(0), x));
+    const V curved = alpha_n * select(near, expm1_minus_x(negative), expm1(negative));
+    const V sum = curved + product(select(near, beta, beta - alpha_n), negative);
     const V y = select(x > V(0), x * inner, sum);
     const auto cancels = (abs(inner) < abs(beta)) | (abs(sum) < abs(curved));
     const auto wide = [](auto... v) HALFWAVE_INLINE_LAMBDA { return forward(v...); };
@@ -77,7 +186,7 @@ struct Xielu {
   }
   template <class V>
   static HALFWAVE_INLINE V derivative(V x, V alpha_p, V alpha_n, V beta) {
-    const V sloped = select(x > V(0), product(V(2) * alpha_p, x), alpha_n * expm1_negative(x));
+    const V sloped = select(x > V(0), product(V(2) * alpha_p, x), alpha_n * expm1(min(V(0), x)));
     const V sum = sloped + beta;
     const auto wide = [](auto... v) HALFWAVE_INLINE_LAMBDA { return derivative(v...); };
     return refine(sum, abs(sum) < abs(beta), wide, x, alpha_p, alpha_n, beta);
@@ -89,7 +198,7 @@ struct Xielu {
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V, V) {
     terms[0] = select(x > V(0), g * (x * x), flat(g, x));
-    terms[1] = select(x > V(0), flat(g, x), g * expm1_minus_x_negative(x));
+    terms[1] = select(x > V(0), flat(g, x), g * expm1_minus_x(min(V(0), x)));
     terms[2] = g * x;
   }
 };

@@ -2,9 +2,12 @@
 // here, and add its NumPy formula to tests/reference.py.
 #pragma once
 
+#include "algebraic.hpp"
+#include "clipped.hpp"
 #include "exponential.hpp"
 #include "gated.hpp"
 #include "rectifiers.hpp"
+#include "shrink.hpp"
 #include "sigmoid.hpp"
 
 namespace halfwave::activations {
@@ -13,7 +16,9 @@ namespace {
 template <class... Activations>
 struct List {};
 
-using Catalogue = List<Relu, LeakyRelu, Prelu, Elu, Xielu, Silu, Sigmoid, Tanh, SwiGlu>;
+using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu, Silu,
+                       SquarePlus, SparsePlus, SparseSigmoid, HardTanh, HardSigmoid, ClippedLinear, HardSwish, HardMish,
+                       SoftShrink, HardShrink, SoftSign, Sigmoid, Tanh, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
 
 }  // namespace
 }  // namespace halfwave::activations

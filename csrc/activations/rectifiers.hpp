@@ -1,7 +1,7 @@
 // Piecewise linear: ReLU and the variants that keep a slope below zero.
 #pragma once
 
-#include "../math/gradient.hpp"
+#include "../math/pieces.hpp"
 #include "info.hpp"
 
 namespace halfwave::activations {
@@ -26,7 +26,7 @@ struct Relu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select(x > V(0), g, flat(g, x));
+    return pass(x > V(0), g, x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -85,6 +85,143 @@ struct Prelu : LeakyRelu {
       .from_output = "1 if y > 0 else weight, the same as from x",
       .forward = {0.5, 0.5},
   };
+};
+
+struct Rrelu {
+  static constexpr Info info{
+      .name = "rrelu",
+      .title = "Randomised leaky rectified linear unit, as it is applied after training: with the mean slope.",
+      .formula = "x if x > 0 else (lower + upper) / 2 * x",
+      .derivative = "1 if x > 0 else (lower + upper) / 2",
+      .kink = "The derivative at 0 is that for x < 0.",
+      .source = "B. Xu, N. Wang, T. Chen and M. Li, Empirical evaluation of rectified activations in convolutional network, "
+                "2015, arXiv:1505.00853.",
+      .parameters = {{.name = "lower", .meaning = "smallest slope for x <= 0, any real number", .value = 1.0 / 8},
+                     {.name = "upper", .meaning = "largest slope for x <= 0, any real number", .value = 1.0 / 3}},
+      .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
+                             [](const double* p) { return !(p[0] + p[1] < 0); }},
+      .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
+      .forward = {1.5, 1.5},
+      .backward = {1, 1},
+      .backward_from_output = {1, 1},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V slope(V lower, V upper) {
+    return fma(lower, V(0.5f), upper * V(0.5f));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V lower, V upper) {
+    return LeakyRelu::forward(x, slope(lower, upper));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V lower, V upper) {
+    return LeakyRelu::backward(g, x, slope(lower, upper));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V lower, V upper) {
+    return backward(g, y, lower, upper);
+  }
+};
+
+struct SquaredRelu {
+  static constexpr Info info{
+      .name = "squared_relu",
+      .title = "Squared rectified linear unit.",
+      .formula = "max(x, 0)**2",
+      .derivative = "2 * max(x, 0)",
+      .kink = "Smooth at 0, where the derivative is 0.",
+      .source = "D. R. So et al., Primer: searching for efficient transformers for language modeling, NeurIPS 2021, "
+                "arXiv:2109.08668.",
+      .from_output = "2 * sqrt(y)",
+      .forward = {0.5, 0.5},
+      .backward = {0, 0},
+      .backward_from_output = {0.5, 0.5},
+  };
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    const V positive = max(V(0), x);
+    return positive * positive;
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return select(x > V(0), product(g, x + x), flat(g, x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    return backward(g, sqrt(max(V(0), y)));
+  }
+};
+
+struct StarRelu {
+  static constexpr Info info{
+      .name = "star_relu",
+      .title = "Squared rectified linear unit with a learned scale and bias; the defaults give mean 0 and variance 1.",
+      .formula = "scale * max(x, 0)**2 + bias",
+      .derivative = "2 * scale * max(x, 0)",
+      .kink = "Smooth at 0, where the derivative is 0.",
+      .source = "W. Yu et al., MetaFormer baselines for vision, 2022, arXiv:2210.13452.",
+      .parameters = {{.name = "scale", .meaning = "factor of the square, any real number", .value = 0.8944271909999159},
+                     {.name = "bias", .meaning = "constant that is added, any real number", .value = -0.4472135954999579}},
+      .from_output_domain = {"scale must be > 0: only then does y determine x", [](const double* p) { return !(p[0] <= 0); }},
+      .from_output = "2 * sqrt(scale * (y - bias)); as y nears bias it has lost the digits of y - bias",
+      .forward = {1, 1},
+      .backward = {1, 1},
+      .backward_from_output = {2, 2},
+  };
+
+  // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel.
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V scale, V bias) {
+    const V m = max(V(0), x);
+    const V finite = min(largest_finite<V>(), m);
+    const V p = scale * finite;
+    const V y = fma(p, m, bias);
+    const V flat_y = select(unordered(x, scale), x + scale, bias);
+    const V exact = select(abs(y) <= largest_finite<V>(), fma(fms(scale, finite, p), finite, y), y);
+    return select(x > V(0), exact, flat_y);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V scale, V) {
+    return select(x > V(0), product(g, product(scale + scale, x)), flat(g, x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V scale, V bias) {
+    const V root = sqrt(max(V(0), scale * (y - bias)));
+    return select(y > bias, product(g, root + root), flat(g, y));
+  }
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V) {
+    terms[0] = select(x > V(0), product(g, x * x), flat(g, x));
+    terms[1] = select(unordered(x, x), x, g);
+  }
+};
+
+struct Identity {
+  static constexpr Info info{
+      .name = "identity",
+      .title = "Identity, or linear activation.",
+      .formula = "x",
+      .derivative = "1",
+      .source = "The neutral element of the composition of activations.",
+      .from_output = "1",
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    return x;
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return select(unordered(x, x), x, g);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    return backward(g, y);
+  }
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The logistic function, what is gated by it, and the hyperbolic tangent.
 #pragma once
 
-#include "../math/gradient.hpp"
+#include "../math/pieces.hpp"
 #include "../math/logistic.hpp"
 #include "../math/tanh.hpp"
 #include "info.hpp"
@@ -53,7 +53,7 @@ struct Silu {
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const LogisticTail<V> f(abs(x));
-    return max(V(-0.0f), x) - (f.a * f.quotient()) * f.u;
+    return max(V(-0.0f), x) - (f.a * f.u) * f.quotient();
   }
 
   // silu'(x) + silu'(-x) = 1, and at x = -a, with b = 1 - a: sigmoid(-a) * (b + a * sigmoid(-a)) = u * q * (b + a*u*q).

@@ -33,62 +33,61 @@ HALFWAVE_INLINE V power_of_two(V n) {
   return exponent_from_low_bits(n + V(K::magic + K::exponent_bias));
 }
 
-// e^r - 1 - r = r^2 * T(r) for |r| <= ln2/2.
+// x clipped to [-range, range], where NaN stays NaN.
 template <class V>
-HALFWAVE_INLINE V expm1_tail(V r) {
-  return (r * r) * polynomial(r, Expm1<typename V::Scalar>::tail);
-}
-
-// x clipped to [low, 0], where NaN stays NaN.
-template <class V>
-HALFWAVE_INLINE V clip_negative(V x, typename V::Scalar low) {
-  return max(V(low), min(V(0), x));
+HALFWAVE_INLINE V clip_magnitude(V x, typename V::Scalar range) {
+  return max(V(-range), min(V(range), x));
 }
 
 template <class T>
 struct ExpRange;
 template <>
 struct ExpRange<float> {
-  static constexpr float expm1_is_minus_one = -87.0f;  // far beyond -17.4, and 2^n is still normal
-  static constexpr float lowest = -194.0f;             // the largest float times e^lowest is 0
+  static constexpr float normal = 87.0f;  // 2^n is normal up to here; expm1 is -1 long before
+  static constexpr float any = 194.0f;    // beyond, a * e^x is 0 or infinite for every a
 };
 template <>
 struct ExpRange<double> {
-  static constexpr double expm1_is_minus_one = -700.0;
-  static constexpr double lowest = -1456.0;
+  static constexpr double normal = 700.0;
+  static constexpr double any = 1456.0;
 };
 
-// e^x - 1 for x <= 0 (0 for x > 0), below 1 ULP; keeps the sign of zero.
+// e^r - 1 for |r| <= ln2/2.
 template <class V>
-HALFWAVE_INLINE V expm1_negative(V x) {
-  const ExpReduction<V> e(clip_negative(x, ExpRange<typename V::Scalar>::expm1_is_minus_one));
-  const V scale = exponent_from_low_bits(e.t);
-  const V v = fma(e.r * e.r, polynomial(e.r, Expm1<typename V::Scalar>::tail), e.r);
-  return copysign(fma(scale, v, scale - V(1)), x);
+HALFWAVE_INLINE V expm1_reduced(V r) {
+  return fma(r * r, polynomial(r, Expm1<typename V::Scalar>::tail), r);
 }
 
-// e^x - 1 - x for x <= 0, below 1.5 ULP. With u = 2^n it is (u - 1 - x) + u*r + u*(e^r - 1 - r): the first term is
-// exact, the second cancels against it, and the third is never negative.
+// e^x - 1 up to where e^x is about to overflow, below 1 ULP for x <= 0; keeps the sign of zero.
 template <class V>
-HALFWAVE_INLINE V expm1_minus_x_negative(V x) {
-  const V clipped = clip_negative(x, ExpRange<typename V::Scalar>::expm1_is_minus_one);
+HALFWAVE_INLINE V expm1(V x) {
+  const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::normal));
+  const V scale = exponent_from_low_bits(e.t);
+  return copysign(fma(scale, expm1_reduced(e.r), scale - V(1)), x);
+}
+
+// e^x - 1 - x in the same range, below 1.5 ULP for x <= 0. With u = 2^n it is (u - 1 - x) + u*r + u*(e^r - 1 - r): the
+// first term is exact, the second cancels against it, and the third is never negative.
+template <class V>
+HALFWAVE_INLINE V expm1_minus_x(V x) {
+  const V clipped = clip_magnitude(x, ExpRange<typename V::Scalar>::normal);
   const ExpReduction<V> e(clipped);
   const V u = exponent_from_low_bits(e.t);
   const V linear = fma(u, e.r, (u - V(1)) - clipped);
-  const V sum = fma(u, expm1_tail(e.r) + e.r_low(clipped), linear);
-  return sum + (clipped - min(V(0), x));
+  const V tail = (e.r * e.r) * polynomial(e.r, Expm1<typename V::Scalar>::tail);
+  return fma(u, tail + e.r_low(clipped), linear) + (clipped - x);
 }
 
-// a * e^x for x <= 0, below 2 ULP, for every a: 2^n is applied in three parts, so that neither a large a overflows nor
-// a small result is rounded before the last of them.
+// a * e^(x + x_low), below 2 ULP, for every a: 2^n is applied in three parts, so that neither a large a overflows nor a
+// small result is rounded before the last of them.
 template <class V>
-HALFWAVE_INLINE V times_exp_negative(V a, V x) {
-  const ExpReduction<V> e(clip_negative(x, ExpRange<typename V::Scalar>::lowest));
+HALFWAVE_INLINE V times_exp(V a, V x, V x_low = V(0)) {
+  const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
   const V magic = V(Reduction<typename V::Scalar>::magic);
   const V third = fma(e.n, V(1.0f / 3), magic) - magic;
   const V outer = power_of_two(third);
   const V inner = power_of_two(fnma(V(2), third, e.n));
-  const V w = V(1) + fma(e.r * e.r, polynomial(e.r, Expm1<typename V::Scalar>::tail), e.r);
+  const V w = V(1) + (expm1_reduced(e.r) + x_low);
   return (((a * outer) * w) * inner) * outer;
 }
 

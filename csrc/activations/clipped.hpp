@@ -1,0 +1,295 @@
+// Piecewise linear or quadratic between two bounds: the clipped rectifiers and the "hard" versions of smooth functions.
+#pragma once
+
+#include "../math/pieces.hpp"
+#include "info.hpp"
+
+namespace halfwave::activations {
+namespace {
+
+struct Relu6 {
+  static constexpr Info info{
+      .name = "relu6",
+      .title = "Rectified linear unit with a ceiling of 6.",
+      .formula = "min(max(x, 0), 6)",
+      .derivative = "1 if 0 < x < 6 else 0",
+      .kink = "The derivative at 0 and at 6 is 0.",
+      .source = "A. Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010.",
+      .keeps_integers = true,
+      .from_output = "1 if 0 < y < 6 else 0, the same as from x",
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    return min(V(6), max(V(0), x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return pass((x > V(0)) & (x < V(6)), g, x);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    return backward(g, y);
+  }
+};
+
+struct ClippedRelu {
+  static constexpr Info info{
+      .name = "clipped_relu",
+      .title = "Rectified linear unit with a ceiling.",
+      .formula = "min(max(x, 0), ceiling)",
+      .derivative = "1 if 0 < x < ceiling else 0",
+      .kink = "The derivative at 0 and at the ceiling is 0.",
+      .source = "A. Hannun et al., Deep Speech: scaling up end-to-end speech recognition, 2014, arXiv:1412.5567.",
+      .keeps_integers = true,
+      .parameters = {{.name = "ceiling", .meaning = "largest output, any real number", .required = true}},
+      .from_output = "1 if 0 < y < ceiling else 0, the same as from x",
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V ceiling) {
+    return clip(x, V(0), ceiling);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V ceiling) {
+    return pass((x > V(0)) & (x < ceiling), g, nan_from(ceiling, x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V ceiling) {
+    return backward(g, y, ceiling);
+  }
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V ceiling) {
+    terms[0] = pass(x >= ceiling, g, nan_from(ceiling, x));
+  }
+};
+
+struct HardTanh {
+  static constexpr Info info{
+      .name = "hardtanh",
+      .title = "Identity between two bounds.",
+      .formula = "min(max(x, min_val), max_val)",
+      .derivative = "1 if min_val < x < max_val else 0",
+      .kink = "The derivative at the bounds is 0.",
+      .source = "R. Collobert, Large scale machine learning, PhD thesis, 2004.",
+      .keeps_integers = true,
+      .parameters = {{.name = "min_val", .meaning = "smallest output, at most max_val", .value = -1.0},
+                     {.name = "max_val", .meaning = "largest output, at least min_val", .value = 1.0}},
+      .domain = {"min_val must be <= max_val", [](const double* p) { return !(p[0] > p[1]); }},
+      .from_output_domain = {"min_val must be <= max_val", [](const double* p) { return !(p[0] > p[1]); }},
+      .from_output = "1 if min_val < y < max_val else 0, the same as from x",
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V low, V high) {
+    return clip(x, low, high);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V low, V high) {
+    return pass((x > low) & (x < high), g, nan_from(low, nan_from(high, x)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V low, V high) {
+    return backward(g, y, low, high);
+  }
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V low, V high) {
+    const V nan = nan_from(low, nan_from(high, x));
+    terms[0] = pass(x <= low, g, nan);
+    terms[1] = pass(x >= high, g, nan);
+  }
+};
+
+// x + 3, exact near -3, clipped to [0, 6].
+template <class V>
+HALFWAVE_INLINE V six_hard_sigmoids(V x) {
+  return min(V(6), max(V(0), x + V(3)));
+}
+
+struct HardSigmoid {
+  static constexpr Info info{
+      .name = "hardsigmoid",
+      .title = "Piecewise linear approximation of the logistic function, with slope 1/6.",
+      .formula = "min(max((x + 3) / 6, 0), 1)",
+      .derivative = "1/6 if -3 < x < 3 else 0",
+      .kink = "The derivative at -3 and at 3 is 0.",
+      .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
+      .from_output = "1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0",
+      .forward = {1.5, 1.5},
+      .backward = {0.5, 0.5},
+      .backward_from_output = {0.5, 0.5},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    return sixth_of(six_hard_sigmoids(x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return select((x > V(-3)) & (x < V(3)), g * sixth_of(V(1)), flat(g, x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    return select((y > V(0)) & (y < V(1)), g * sixth_of(V(1)), flat(g, y));
+  }
+};
+
+struct ClippedLinear {
+  static constexpr Info info{
+      .name = "clipped_linear",
+      .title = "Linear function clipped to [0, 1]; the defaults are those of the hard sigmoid of ONNX.",
+      .formula = "min(max(slope * x + offset, 0), 1)",
+      .derivative = "slope if 0 < slope * x + offset < 1 else 0",
+      .kink = "The derivative where the line meets 0 and 1 is 0.",
+      .source = "M. Courbariaux, Y. Bengio and J.-P. David, BinaryConnect, NeurIPS 2015, arXiv:1511.00363.",
+      .parameters = {{.name = "slope", .meaning = "slope of the line, any real number", .value = 0.2},
+                     {.name = "offset", .meaning = "value of the line at 0, any real number", .value = 0.5}},
+      .from_output_domain = {"slope must not be 0: only then does y tell whether x is inside",
+                             [](const double* p) { return p[0] != 0; }},
+      .from_output = "slope if 0 < y < 1 else 0",
+      .forward = {0.5, 0.5},
+      .backward_from_output = {0, 0},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V line(V x, V slope, V offset) {
+    return fma(slope, finite_for(slope, x), offset);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V slope, V offset) {
+    return min(V(1), max(V(0), line(x, slope, offset)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V slope, V offset) {
+    return backward_from_output(g, line(x, slope, offset), slope, offset);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope, V) {
+    return select((y > V(0)) & (y < V(1)), product(g, slope), flat(g, y));
+  }
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V slope, V offset) {
+    const V y = line(x, slope, offset);
+    const auto inside = (y > V(0)) & (y < V(1));
+    terms[0] = select(inside, product(g, x), flat(g, y));
+    terms[1] = pass(inside, g, y);
+  }
+};
+
+struct HardSwish {
+  static constexpr Info info{
+      .name = "hardswish",
+      .title = "Piecewise quadratic approximation of SiLU.",
+      .formula = "x * min(max((x + 3) / 6, 0), 1)",
+      .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
+      .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
+      .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
+      .forward = {2, 2},
+      .backward = {2, 2},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    return product(sixth_of(six_hard_sigmoids(x)), x);
+  }
+  // x + 3/2 is exact near the root.
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    const V inner = g * third_of(x + V(1.5f));
+    return select(x >= V(3), g, select(x <= V(-3), flat(g, x), inner));
+  }
+};
+
+struct HardMish {
+  static constexpr Info info{
+      .name = "hard_mish",
+      .title = "Piecewise quadratic approximation of Mish.",
+      .formula = "x / 2 * min(max(x + 2, 0), 2)",
+      .derivative = "0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0",
+      .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
+      .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
+      .forward = {2, 2},
+      .backward = {0.5, 0.5},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    return product(min(V(1), max(V(0), fma(x, V(0.5f), V(1)))), x);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return select(x >= V(0), g, select(x <= V(-2), flat(g, x), g * (x + V(1))));
+  }
+};
+
+struct SparsePlus {
+  static constexpr Info info{
+      .name = "sparse_plus",
+      .title = "Softplus of a sparse family: exactly 0 below -1 and exactly x above 1.",
+      .formula = "0 if x <= -1, (x + 1)**2 / 4 if -1 < x < 1, x if x >= 1",
+      .derivative = "0 if x <= -1, (x + 1) / 2 if -1 < x < 1, 1 if x >= 1",
+      .kink = "Smooth: the derivative at -1 is 0, at 1 it is 1.",
+      .source = "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
+                "ICML 2016, arXiv:1602.02068.",
+      .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
+      .forward = {2, 2},
+      .backward = {0.5, 0.5},
+      .backward_from_output = {0.5, 0.5},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V half_distance(V x) {
+    return (x + V(1)) * V(0.5f);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    const V half = half_distance(x);
+    return select(x <= V(-1), V(0), select(x < V(1), half * half, x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return select(x >= V(1), g, select(x <= V(-1), flat(g, x), g * half_distance(x)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    return select(y >= V(1), g, select(y <= V(0), flat(g, y), g * sqrt(y)));
+  }
+};
+
+struct SparseSigmoid {
+  static constexpr Info info{
+      .name = "sparse_sigmoid",
+      .title = "Derivative of sparse_plus: linear from 0 at -1 to 1 at 1.",
+      .formula = "min(max((x + 1) / 2, 0), 1)",
+      .derivative = "1/2 if -1 < x < 1 else 0",
+      .kink = "The derivative at -1 and at 1 is 0.",
+      .source = "The binary case of sparsemax: A. F. T. Martins and R. F. Astudillo, ICML 2016, arXiv:1602.02068.",
+      .from_output = "1/2 if 0 < y < 1 else 0; just below x = 1, y rounds to 1 and the derivative to 0",
+      .forward = {0.5, 0.5},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    return min(V(1), max(V(0), fma(x, V(0.5f), V(0.5f))));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    return select((x > V(-1)) & (x < V(1)), g * V(0.5f), flat(g, x));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y) {
+    return select((y > V(0)) & (y < V(1)), g * V(0.5f), flat(g, y));
+  }
+};
+
+}  // namespace
+}  // namespace halfwave::activations

@@ -1,0 +1,64 @@
+// What the backward passes, and the piecewise functions, have in common.
+#pragma once
+
+#include "../simd/simd.hpp"
+
+namespace halfwave {
+namespace {
+
+// The gradient on a flat piece: +0 whatever g is, an infinity included, but NaN stays NaN.
+template <class V>
+HALFWAVE_INLINE V flat(V g, V x) {
+  return select(unordered(g, x), g + x, V(0));
+}
+
+// g where the function passes it on unchanged, else the gradient of a flat piece.
+template <class V>
+HALFWAVE_INLINE V pass(typename V::Mask where, V g, V x) {
+  return select(where, g, flat(g, x));
+}
+
+template <class V>
+HALFWAVE_INLINE V largest_finite() {
+  using T = typename V::Scalar;
+  return V(T(sizeof(T) == 4 ? 0x1.fffffep127 : 0x1.fffffffffffffp1023));
+}
+
+// b, made finite where a is 0, so that a * b is 0 there: a gradient of 0 stays 0, a slope of 0 is 0 times its limit.
+template <class V>
+HALFWAVE_INLINE V finite_for(V a, V b) {
+  const V largest = largest_finite<V>();
+  return select(a == V(0), max(-largest, min(largest, b)), b);
+}
+template <class V>
+HALFWAVE_INLINE V product(V a, V b) {
+  return a * finite_for(a, b);
+}
+
+// NaN where `bound` is NaN, else x: a bound that is not a number makes every comparison with it meaningless.
+template <class V>
+HALFWAVE_INLINE V nan_from(V bound, V x) {
+  return select(unordered(bound, bound), bound, x);
+}
+
+// x between low and high, as np.clip; NaN in any of the three stays NaN.
+template <class V>
+HALFWAVE_INLINE V clip(V x, V low, V high) {
+  return nan_from(low, nan_from(high, min(high, max(low, x))));
+}
+
+// x/3 and x/6 by a reciprocal in two parts: rounded as the division would, at the price of a multiplication.
+template <class V>
+HALFWAVE_INLINE V third_of(V x) {
+  using T = typename V::Scalar;
+  constexpr T high = T(1) / 3;
+  constexpr T low = T(sizeof(T) == 4 ? (1 - 3 * double(high)) / 3 : 0x1p-54 / 3);
+  return fma(x, V(high), x * V(low));
+}
+template <class V>
+HALFWAVE_INLINE V sixth_of(V x) {
+  return third_of(x) * V(0.5f);
+}
+
+}  // namespace
+}  // namespace halfwave
