@@ -97,10 +97,11 @@ std::vector<std::string> instruction_set_names() {
   return names;
 }
 
-// Output `output` of the terms that activation `row` makes for its parameters, summed over the axes where `summed` is
-// true. The operands are arrays of one shape and of one dtype, float32 or float64; the sums are float64.
-py::object sum_parameter_terms(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed, int output) {
-  const Operation& op = current_instruction_set().rows[row][Role::parameter_terms];
+// Output `output` of an operation on `operands`, summed over the axes where `summed` is true. The operands are arrays of
+// one shape and of one dtype, float32 or float64; the sums are float64.
+py::object sum_outputs(int row, Role role, const std::vector<py::object>& operands, const std::vector<bool>& summed,
+                       int output) {
+  const Operation& op = current_instruction_set().rows[row][role];
   std::vector<PyArrayObject*> arrays;
   for (const py::object& o : operands) arrays.push_back(reinterpret_cast<PyArrayObject*>(o.ptr()));
   std::vector<npy_intp> shape;
@@ -115,6 +116,14 @@ py::object sum_parameter_terms(int row, const std::vector<py::object>& operands,
     sum_terms(op, storage, arrays, summed, output, data);
   }
   return total;
+}
+
+py::object sum_parameter_terms(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed, int output) {
+  return sum_outputs(row, Role::parameter_terms, operands, summed, output);
+}
+
+py::object sum_forward(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed) {
+  return sum_outputs(row, Role::forward, operands, summed, 0);
 }
 
 }  // namespace
@@ -134,6 +143,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("use_instruction_set", [](const std::string& name) { use_instruction_set(name, "instruction set"); });
   m.def("set_direct_calls", &set_direct_calls);
   m.def("sum_parameter_terms", &sum_parameter_terms);
+  m.def("sum_forward", &sum_forward);
 }
 
 }  // namespace halfwave

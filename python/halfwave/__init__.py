@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from importlib.metadata import version as _version
 
+from ._composed import crelu, crelu_backward, rrelu_sample
 from ._core import instruction_set, instruction_sets
 from ._functions import Parameter, functions, publish
+from ._names import BoundActivation, get
+from ._sums import unbroadcast
 
 __version__ = _version("halfwave")
 
 _public = publish(__name__)
 globals().update(_public)
 
-__all__ = [*_public, "Parameter", "functions", "instruction_set", "instruction_sets"]
+for _function in (
+    crelu,
+    crelu_backward,
+    rrelu_sample,
+    BoundActivation,
+    get,
+    unbroadcast,
+    Parameter,
+    functions,
+):
+    _function.__module__ = __name__
+
+__all__ = [
+    *_public,
+    "BoundActivation",
+    "Parameter",
+    "crelu",
+    "crelu_backward",
+    "functions",
+    "get",
+    "instruction_set",
+    "instruction_sets",
+    "rrelu_sample",
+    "unbroadcast",
+]

@@ -41,30 +41,38 @@ def _data_operands(entry: dict[str, Any], role: str) -> list[str]:
 
 def _title(entry: dict[str, Any], role: str) -> str:
     name = entry["name"]
-    return {
-        "forward": entry["title"],
-        "backward": f"Backward pass of `{name}`: the gradient with respect to its input.",
-        "backward_from_output": f"Backward pass of `{name}` from its output, so that its input need not be kept.",
-        "backward_gate": f"Backward pass of `{name}`: the gradient with respect to the gate.",
-        "backward_up": f"Backward pass of `{name}`: the gradient with respect to `up`.",
-        "parameter_backward": f"Backward pass of `{name}`: the gradients with respect to its parameters.",
-    }[role] if not (entry["gated"] and role == "backward") else (
-        f"Backward pass of `{name}`: the gradients with respect to the gate and to `up`, in one pass over memory."
+    return (
+        {
+            "forward": entry["title"],
+            "backward": f"Backward pass of `{name}`: the gradient with respect to its input.",
+            "backward_from_output": f"Backward pass of `{name}` from its output, so that its input need not be kept.",
+            "backward_gate": f"Backward pass of `{name}`: the gradient with respect to the gate.",
+            "backward_up": f"Backward pass of `{name}`: the gradient with respect to `up`.",
+            "parameter_backward": f"Backward pass of `{name}`: the gradients with respect to its parameters.",
+        }[role]
+        if not (entry["gated"] and role == "backward")
+        else (
+            f"Backward pass of `{name}`: the gradients with respect to the gate and to `up`, in one pass over memory."
+        )
     )
 
 
 def _formula(entry: dict[str, Any], role: str) -> str:
     name = entry["name"]
-    return {
-        "forward": f"    {name} = {entry['formula']}",
-        "backward": f"    g * d,  d = {entry['derivative']}",
-        "backward_from_output": f"    g * d,  d = {entry['from_output']}",
-        "backward_gate": f"    {entry['derivative']}",
-        "backward_up": f"    {entry['derivative']}",
-        "parameter_backward": "    sum over the broadcast axes of g * d({0}) / d(parameter),  {0} = {1}".format(
-            name, entry["formula"]
-        ),
-    }[role] if not (entry["gated"] and role == "backward") else f"    {entry['derivative']}"
+    return (
+        {
+            "forward": f"    {name} = {entry['formula']}",
+            "backward": f"    g * d,  d = {entry['derivative']}",
+            "backward_from_output": f"    g * d,  d = {entry['from_output']}",
+            "backward_gate": f"    {entry['derivative']}",
+            "backward_up": f"    {entry['derivative']}",
+            "parameter_backward": "    sum over the broadcast axes of g * d({0}) / d(parameter),  {0} = {1}".format(
+                name, entry["formula"]
+            ),
+        }[role]
+        if not (entry["gated"] and role == "backward")
+        else f"    {entry['derivative']}"
+    )
 
 
 def _parameter_section(entry: dict[str, Any], role: str, data: list[str], parameters: tuple[Any, ...]) -> str:
@@ -73,7 +81,10 @@ def _parameter_section(entry: dict[str, Any], role: str, data: list[str], parame
         lines += [f"{operand} : array_like", f"    {_OPERANDS[operand]} {_DTYPES}."]
     for p in parameters:
         default = "" if p.default is None else f", default {p.default:.12g}"
-        lines += [f"{p.name} : float or array_like{default}", f"    The {p.meaning}. Broadcasts; its dtype does not matter."]
+        lines += [
+            f"{p.name} : float or array_like{default}",
+            f"    The {p.meaning}. Broadcasts; its dtype does not matter.",
+        ]
     if role == "backward" and entry["gated"]:
         lines += ["out : tuple of two ndarrays, optional", "    Where to store the results."]
     elif role != "parameter_backward":

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core
 from ._docstrings import docstring
+from ._sums import parameter_gradients
 
 
 class Parameter(NamedTuple):
@@ -71,7 +72,14 @@ def operands(gated: bool, role: str) -> tuple[str, ...]:
 
 def _ufunc_signature(data: tuple[str, ...], parameters: tuple[Parameter, ...]) -> inspect.Signature:
     parameter = inspect.Parameter
-    keywords = {"out": None, "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
+    keywords = {
+        "out": None,
+        "where": True,
+        "casting": "same_kind",
+        "order": "K",
+        "dtype": None,
+        "subok": True,
+    }
     return inspect.Signature(
         [
             *(parameter(name, parameter.POSITIONAL_ONLY) for name in data),
@@ -111,28 +119,9 @@ def _parameter_backward(entry: dict[str, Any], parameters: tuple[Parameter, ...]
         except TypeError as error:
             raise TypeError(f"{name}_parameter_backward(): {error}") from None
         bound.apply_defaults()
-        return _sum_terms(name, index, *bound.arguments.values())
+        return parameter_gradients(_registry[name].backward, index, *bound.arguments.values())
 
     parameter_backward.__signature__ = signature  # type: ignore[attr-defined]
     parameter_backward.error_bound = entry["bounds"]["backward"]  # type: ignore[attr-defined]
     parameter_backward.parameters = parameters  # type: ignore[attr-defined]
     return parameter_backward
-
-
-def _sum_terms(name: str, index: int, g: Any, x: Any, *parameters: Any) -> tuple[Any, ...]:
-    # The forward ufunc knows which dtypes there are, and says so for those that there are not.
-    forward = _registry[name]
-    data = [np.asarray(g), np.asarray(x)]
-    dtype = forward.backward.resolve_dtypes(
-        (data[0].dtype, data[1].dtype, *(np.asarray(p).dtype for p in parameters), None)
-    )[-1]
-    computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    shapes = [np.shape(p) for p in parameters]
-    operands = np.broadcast_arrays(*(np.asarray(a, computed) for a in (*data, *parameters)))
-    gradients = []
-    for output, shape in enumerate(shapes):
-        padded = (1,) * (operands[0].ndim - len(shape)) + shape
-        summed = [p == 1 for p in padded]
-        total = _core.sum_parameter_terms(index, list(operands), summed, output)
-        gradients.append(total.reshape(shape).astype(dtype)[()])
-    return tuple(gradients)
