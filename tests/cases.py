@@ -54,19 +54,20 @@ class Case:
         """The row of the catalogue."""
         return list(hw.functions()).index(self.name)
 
-    def values(self, *operands: Any) -> np.ndarray:
-        """The reference at g = 1 in float64, from the inputs and the parameters."""
-        arrays = np.broadcast_arrays(*(np.asarray(v).astype(np.float64) for v in operands))
+    def values(self, *operands: Any, system: Any = FLOAT64) -> np.ndarray:
+        """The reference at g = 1 in a number system of NumPy's, from the inputs and the parameters."""
+        dtype = type(system.constant(0))
+        arrays = np.broadcast_arrays(*(np.asarray(v).astype(dtype) for v in operands))
         with np.errstate(all="ignore"):
-            result = self.reference.formula(self.role)(FLOAT64, *arrays)
-        return np.broadcast_to(np.asarray(result, np.float64), arrays[0].shape)
+            result = self.reference.formula(self.role)(system, *arrays)
+        return np.broadcast_to(np.asarray(result, dtype), arrays[0].shape)
 
     def ill_conditioned(self, *operands: Any) -> np.ndarray:
         """Whether float64's own rounding could be seen in float32: near a root, where mpmath has to decide."""
         values, change = self.values(*operands), 0.0
         for k in range(len(self.inputs)):
-            moved = [np.asarray(v).astype(np.float64) * (1 + 2.0**-40 * (i == k)) for i, v in enumerate(operands)]
-            with np.errstate(all="ignore"):
+            moved = [np.asarray(v).astype(np.float64) * (1 - 2.0**-40 * (i == k)) for i, v in enumerate(operands)]
+            with np.errstate(invalid="ignore"):
                 change = np.maximum(change, np.abs(self.values(*moved) - values))
         return change > np.abs(values) * 2.0**-20
 

@@ -17,6 +17,12 @@ def _erfc(x: Any) -> Any:
     return MP.exp(-x * x) / (x * MP.sqrt(MP.pi)) if x > 1e9 else MP.erfc(x)
 
 
+def _near_zero(x: Any, formula: Formula) -> Any:
+    # What remains of x is of the second or third order in it.
+    with MP.extraprec(3 * max(0, -MP.mag(x)) if x else 0):
+        return formula(x)
+
+
 EXACT = SimpleNamespace(
     pi=MP.pi,
     constant=MP.mpf,
@@ -30,7 +36,7 @@ EXACT = SimpleNamespace(
     minimum=min,
     maximum=max,
     divide=lambda a, b: a / b if b else MP.inf,
-    near_zero=lambda x, radius, coefficients, formula: formula(x),
+    near_zero=lambda x, radius, coefficients, formula: _near_zero(x, formula),
 )
 
 _FIRST, _MOST = 160, 20_000  # bits

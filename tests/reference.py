@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +19,10 @@ import numpy as np
 Formula = Callable[..., Any]
 
 
-def _series_near_zero(x: Any, radius: float, coefficients: tuple[float, ...], formula: Formula) -> Any:
-    series = np.zeros_like(x)
+def _series_near_zero(x: Any, radius: float, coefficients: tuple[Fraction, ...], formula: Formula) -> Any:
+    series, number = np.zeros_like(x), x.dtype.type
     for c in reversed(coefficients):
-        series = series * x + c
+        series = series * x + number(c.numerator) / number(c.denominator)
     return np.where(np.abs(x) < radius, series, formula(x))
 
 
@@ -39,6 +40,12 @@ FLOAT64 = SimpleNamespace(
     maximum=np.maximum,
     divide=np.divide,
     near_zero=_series_near_zero,
+)
+
+
+# NumPy in the widest type there is, for a closer look at float64's results; but for erfc.
+EXTENDED = SimpleNamespace(
+    **{**vars(FLOAT64), "pi": np.longdouble("3.141592653589793238462643383279502884"), "constant": np.longdouble}
 )
 
 
@@ -160,8 +167,12 @@ def _clip(m: Any, x: Any, low: Any, high: Any) -> Any:
     return m.minimum(m.maximum(x, low), high)
 
 
-_TANH_SERIES = (0, 0, 0, 1 / 3, 0, -2 / 15, 0, 17 / 315, 0, -62 / 2835, 0, 1382 / 155925, 0, -21844 / 6081075)
-_EXP_SERIES = tuple(1 / math.factorial(k) for k in range(16))
+_TANH_SERIES = tuple(
+    Fraction(numerator, denominator)
+    for odd in ((0, 1), (1, 3), (-2, 15), (17, 315), (-62, 2835), (1382, 155925), (-21844, 6081075))
+    for numerator, denominator in ((0, 1), odd)
+)
+_EXP_SERIES = tuple(Fraction(1, math.factorial(k)) for k in range(16))
 
 
 def _tanhshrink(m: Any, x: Any) -> Any:
@@ -169,12 +180,12 @@ def _tanhshrink(m: Any, x: Any) -> Any:
 
 
 def _expm1_minus_x(m: Any, x: Any) -> Any:
-    return m.near_zero(x, 0.5, (0, 0, *_EXP_SERIES[2:]), lambda x: m.expm1(x) - x)
+    return m.near_zero(x, 0.5, (Fraction(0), Fraction(0), *_EXP_SERIES[2:]), lambda x: m.expm1(x) - x)
 
 
 def _celu_alpha(m: Any, t: Any) -> Any:
     series = tuple((1 - k) * c for k, c in enumerate(_EXP_SERIES))
-    return m.near_zero(t, 0.5, (0, 0, *series[2:]), lambda t: m.expm1(t) - t * m.exp(t))
+    return m.near_zero(t, 0.5, (Fraction(0), Fraction(0), *series[2:]), lambda t: m.expm1(t) - t * m.exp(t))
 
 
 def _leaky(m: Any, x: Any, slope: Any) -> Any:

@@ -77,7 +77,7 @@ FORMATS = {
 def unit(value: np.ndarray, fmt: Format) -> np.ndarray:
     """The unit in the last place of `fmt` at float64 values, not below that of the subnormal numbers."""
     _, exponent = np.frexp(value)
-    exponent = np.clip(exponent - 1, fmt.minimum, fmt.maximum)
+    exponent = np.where(value == 0, fmt.minimum, np.clip(exponent - 1, fmt.minimum, fmt.maximum))
     return np.ldexp(1.0, exponent - fmt.precision + 1)
 
 
@@ -107,6 +107,25 @@ def exact_error(result: Any, exact: Any, fmt: Format, terms: Any = 0) -> float:
         if size and MP.ldexp(1, MP.mag(size) - 1) > size:  # mag is an upper bound
             exponent -= 1
         return float(abs(computed - exact) / MP.ldexp(1, exponent - fmt.precision + 1))
+
+
+def exact_errors(results: np.ndarray, exact: list[Any], terms: Any = 0.0) -> np.ndarray:
+    """The same for float64 results."""
+    fmt = FORMATS["float64"]
+    # The exact value is taken in two parts; scaled, so that the lower one does not underflow.
+    scales = [-300 if e > 1e200 else 300 if e < 1e-200 else 0 for e in map(abs, exact)]
+    with MP.workprec(200):
+        scaled = [MP.ldexp(e, s) for e, s in zip(exact, scales, strict=True)]
+        upper = np.array([float(e) for e in scaled])
+        lower = np.array([float(e - MP.mpf(u)) for e, u in zip(scaled, upper, strict=True)])
+    limit = np.ldexp(1.0, 1024 - 300)
+    with np.errstate(over="ignore"):
+        computed = np.clip(np.ldexp(results, scales), -limit, limit)
+        saturated = np.abs(upper) >= limit
+        distance = np.abs((computed - np.clip(upper, -limit, limit)) - np.where(saturated, 0, lower))
+        size = np.maximum(np.abs(np.ldexp(upper, np.negative(scales))), terms)
+    distance = distance / np.ldexp(unit(np.minimum(size, fmt.largest), fmt), scales)
+    return np.where(np.isnan(results), np.inf, distance)
 
 
 def rounded(exact: np.ndarray, fmt: Format) -> np.ndarray:

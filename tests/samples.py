@@ -27,7 +27,8 @@ def spread(fmt: Format, count: int, low: float = 0.0, high: float = np.inf) -> n
 
 def near(points: np.ndarray, fmt: Format, close: int) -> np.ndarray:
     """Each point's `close` neighbours on both sides, and numbers at growing distances."""
-    distances = np.concatenate([np.arange(close + 1), 2 ** np.arange(1, fmt.precision, dtype=np.int64) * 5 // 3])
+    growing = 2 ** np.arange(1, fmt.precision, max(1, fmt.precision // 12), dtype=np.int64) * 5 // 3
+    distances = np.concatenate([np.arange(close + 1), growing])
     offsets = np.unique(np.concatenate([-distances, distances]))
     positions = ordinals(np.clip(points, -fmt.largest, fmt.largest).astype(fmt.dtype), fmt)
     return from_ordinals(np.unique(positions[:, None] + offsets), fmt)
@@ -60,8 +61,9 @@ def hard(
     close: int = 8,
 ) -> np.ndarray:
     """About `count` inputs and those around 0, the format's ends, `points` and every change of kind; ascending."""
-    base = np.concatenate([spread(fmt, count // 2), spread(fmt, count // 2, 2.0**-12, 2.0**7)])
-    base = np.unique(base)
+    third = count // 3
+    base = [spread(fmt, third), spread(fmt, third, 2.0**-12, 2.0**7), spread(fmt, third, 2.0**-3, 2.0**3)]
+    base = np.unique(np.concatenate(base))
     ends = np.array([0.0, fmt.smallest, fmt.tiny, fmt.largest, 1.0])
     special = np.concatenate([ends, -ends, np.array(points, np.float64)]).astype(fmt.dtype)
     found = changes(function, base, fmt)
