@@ -130,7 +130,12 @@ struct SquarePlus {
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V b) {
     const V inside = min(largest_finite<V>(), max(V(0), y));
-    return g * (inside / (inside + (V(0.25f) * b) / inside));
+    const V q = (V(0.25f) * b) / inside;
+    const V q_low = fnma(q, inside, V(0.25f) * b) / inside;
+    const V sum = inside + q;
+    const V sum_low = (min(inside, q) - (sum - max(inside, q))) + q_low;
+    const V r = inside / sum;
+    return g * select(sum <= largest_finite<V>(), fnma(r, sum_low / sum, r), nan_from(b, nan_from(y, V(0))));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V b) {

@@ -164,20 +164,28 @@ struct ClippedLinear {
   static HALFWAVE_INLINE V forward(V x, V slope, V offset) {
     return min(V(1), max(V(0), line(x, slope, offset)));
   }
+  // Whether 0 < slope * x + offset < 1 of the exact sum: offset - 1 is kept in two parts.
   template <class V>
-  static HALFWAVE_INLINE V backward(V g, V x, V slope, V offset) {
-    return backward_from_output(g, line(x, slope, offset), slope, offset);
+  static HALFWAVE_INLINE typename V::Mask inside(V x, V slope, V offset) {
+    const V below = offset - V(1);
+    const V shifted = below + V(1);
+    const V lost = (offset - shifted) - (V(1) - (shifted - below));
+    return (line(x, slope, offset) > V(0)) & (line(x, slope, below) + lost < V(0));
   }
   template <class V>
-  static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope, V) {
-    return select((y > V(0)) & (y < V(1)), product(g, slope), flat(g, y));
+  static HALFWAVE_INLINE V backward(V g, V x, V slope, V offset) {
+    return select(inside(x, slope, offset), product(g, slope), flat(g, line(x, slope, offset)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope, V offset) {
+    return select((y > V(0)) & (y < V(1)), product(g, slope), flat(g, nan_from(offset, nan_from(slope, y))));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V slope, V offset) {
+    const auto where = inside(x, slope, offset);
     const V y = line(x, slope, offset);
-    const auto inside = (y > V(0)) & (y < V(1));
-    terms[0] = select(inside, product(g, x), flat(g, y));
-    terms[1] = pass(inside, g, y);
+    terms[0] = select(where, product(g, x), flat(g, y));
+    terms[1] = pass(where, g, y);
   }
 };
 

@@ -174,22 +174,28 @@ struct Xielu {
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha_p, V alpha_n, V beta) {
     const V inner = fma(alpha_p, finite_for(alpha_p, x), beta);
-    // alpha_n * (expm1(x) - x) + beta * x, and from -1 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
+    // alpha_n * (expm1(x) - x) + beta * x; from -4 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
     const V negative = min(V(0), x);
-    const auto near = x > V(-1);
+    const auto near = x > V(-4);
     const V curved = alpha_n * select(near, expm1_minus_x(negative), expm1(negative));
-    const V sum = curved + product(select(near, beta, beta - alpha_n), negative);
+    const V slope = select(near, beta, beta - alpha_n);
+    const V sum = fma(slope, finite_for(slope, negative), curved);
     const V y = select(x > V(0), x * inner, sum);
-    const auto cancels = (abs(inner) < abs(beta)) | (abs(sum) < abs(curved));
+    const auto cancels = (abs(inner) < abs(beta)) | (abs(sum) < V(2) * abs(curved));
     const auto wide = [](auto... v) HALFWAVE_INLINE_LAMBDA { return forward(v...); };
     return refine(y, cancels, wide, x, alpha_p, alpha_n, beta);
   }
+  // For x <= 0 it is alpha_n * expm1(x) + beta, from -1 down alpha_n * e^x + (beta - alpha_n).
   template <class V>
   static HALFWAVE_INLINE V derivative(V x, V alpha_p, V alpha_n, V beta) {
-    const V sloped = select(x > V(0), product(V(2) * alpha_p, x), alpha_n * expm1(min(V(0), x)));
-    const V sum = sloped + beta;
+    const V negative = min(V(0), x);
+    const auto near = x > V(-1);
+    const V falling = select(near, alpha_n * expm1(negative), times_exp(alpha_n, negative));
+    const V sloped = select(x > V(0), product(V(2) * alpha_p, x), falling);
+    const V constant = select(near, beta, beta - alpha_n);
+    const V sum = sloped + constant;
     const auto wide = [](auto... v) HALFWAVE_INLINE_LAMBDA { return derivative(v...); };
-    return refine(sum, abs(sum) < abs(beta), wide, x, alpha_p, alpha_n, beta);
+    return refine(sum, abs(sum) < abs(constant), wide, x, alpha_p, alpha_n, beta);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha_p, V alpha_n, V beta) {

@@ -9,6 +9,7 @@
 #include "rectifiers.hpp"
 #include "shrink.hpp"
 #include "sigmoid.hpp"
+#include "softplus.hpp"
 
 namespace halfwave::activations {
 namespace {
@@ -16,9 +17,9 @@ namespace {
 template <class... Activations>
 struct List {};
 
-using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu, Silu,
+using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu, GeluTanh, QuickGelu, Silu, Swish, Mish, Softplus,
                        SquarePlus, SparsePlus, SparseSigmoid, HardTanh, HardSigmoid, ClippedLinear, HardSwish, HardMish,
-                       SoftShrink, HardShrink, SoftSign, Sigmoid, Tanh, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
+                       SoftShrink, HardShrink, TanhShrink, SoftSign, Sigmoid, LogSigmoid, Tanh, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
 
 }  // namespace
 }  // namespace halfwave::activations

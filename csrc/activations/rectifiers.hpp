@@ -189,8 +189,10 @@ struct StarRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V scale, V bias) {
-    const V root = sqrt(max(V(0), scale * (y - bias)));
-    return select(y > bias, product(g, root + root), flat(g, y));
+    // Quartered where the difference might overflow.
+    const V down = select(abs(y) > V(1), V(0.25f), V(1)), up = select(abs(y) > V(1), V(4), V(2));
+    const V root = sqrt(scale) * sqrt(max(V(0), y * down - bias * down));
+    return select(y > bias, product(g, up * root), flat(g, y));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V) {

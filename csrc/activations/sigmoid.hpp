@@ -28,7 +28,7 @@ struct Sigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return g * logistic_slope(abs(x), 1);
+    return g * logistic_slope(LogisticTail<V>(abs(x)), 1);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -49,34 +49,175 @@ struct Silu {
       .backward = {2, 2},
   };
 
-  // silu(x) = max(x, 0) - a * sigmoid(-a), a = |x|
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const LogisticTail<V> f(abs(x));
-    return max(V(-0.0f), x) - (f.a * f.u) * f.quotient();
+    return gate(x, f.a, f);
   }
-
-  // silu'(x) + silu'(-x) = 1, and at x = -a, with b = 1 - a: sigmoid(-a) * (b + a * sigmoid(-a)) = u * q * (b + a*u*q).
+  // silu'(x) + silu'(-x) = 1
   template <class V>
   static HALFWAVE_INLINE V derivative(V x) {
-    using Root = SiluDerivativeRoot<typename V::Scalar>;
     const LogisticTail<V> f(abs(x));
-    const V b = V(1) - f.a;
-    const V k = f.a * f.u;
-    const V z = k * f.q;
-    const V sum = b + z;
-    const V lost = (z - (sum - b)) + fms(k, f.q, z);
-    const V low = fma(f.correction, sum + z, lost);
-    const V far = fma(f.q, sum, f.q * low) * f.u;
-    const V d = x - V(Root::root);
-    const V near = fma(d, polynomial(d, Root::slope), V(Root::value));
-    const V tail = select(abs(d) < V(Root::radius), near, far);
+    const V tail = near_root<SiluDerivativeRoot<typename V::Scalar>>(x, gate_slope(f, f.a, V(0)));
     return select(x >= V(0), V(1) - tail, tail);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * derivative(x);
   }
+};
+
+struct Swish {
+  static constexpr Info info{
+      .name = "swish",
+      .title = "Sigmoid linear unit with a learned steepness.",
+      .formula = "x * sigmoid(beta * x)",
+      .derivative = "s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
+      .source = "P. Ramachandran, B. Zoph and Q. V. Le, Searching for activation functions, 2017, arXiv:1710.05941.",
+      .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
+      .forward = {2, 2},
+      .backward = {2, 2},
+  };
+
+  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    const LogisticTail<V> f(abs(e.t), -e.negative_low());
+    const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
+    const V part = select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), (x * f.u) * f.quotient(),
+                          times_exp(finite, -abs(e.t), e.negative_low()));
+    return select(e.t > V(0), x - part, part);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V beta) {
+    const Exponent<V> e(beta, x);
+    const V low = -e.negative_low();
+    const LogisticTail<V> f(abs(e.t), low);
+    using Root = SiluDerivativeRoot<typename V::Scalar>;
+    const V d = (e.t - V(Root::root)) + e.low;
+    const V near = fma(d, polynomial(d, Root::slope), V(Root::value));
+    const V tail = select(abs(d) < V(Root::radius), near, gate_slope(f, f.a, low));
+    return g * select(e.t >= V(0), V(1) - tail, tail);
+  }
+  // x^2 * sigmoid'(beta * x)
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {
+    const Exponent<V> e(beta, x);
+    const V slope = logistic_slope(LogisticTail<V>(abs(e.t), -e.negative_low()), 1);
+    terms[0] = product(g, product(product(slope, x), x));
+  }
+};
+
+struct QuickGelu {
+  static constexpr Info info{
+      .name = "quick_gelu",
+      .title = "Approximation of GELU by a sigmoid.",
+      .formula = "x * sigmoid(1.702 * x)",
+      .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
+      .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
+      .forward = {2, 2},
+      .backward = {2, 2},
+  };
+
+  // 1.702 * m in two parts, for a magnitude clipped to where the tail is 0.
+  template <class V>
+  struct Argument {
+    V m, a, low;
+    explicit HALFWAVE_INLINE Argument(V x) {
+      using T = typename V::Scalar;
+      constexpr T high = T(1.702);
+      constexpr T rest = T(sizeof(T) == 4 ? 1.702 - double(high) : 0x1.89374bc6a7efap-55);
+      m = min(V(LogisticRange<T>::largest / high), abs(x));
+      a = m * V(high);
+      low = fma(m, V(rest), fms(m, V(high), a));
+    }
+  };
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    const Argument<V> t(x);
+    return gate(x, t.m, LogisticTail<V>(t.a, t.low));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    const Argument<V> t(x);
+    const V far = gate_slope(LogisticTail<V>(t.a, t.low), t.a, t.low);
+    const V tail = near_root<QuickGeluDerivativeRoot<typename V::Scalar>>(x, far);
+    return g * select(x >= V(0), V(1) - tail, tail);
+  }
+};
+
+struct GeluTanh {
+  static constexpr Info info{
+      .name = "gelu_tanh",
+      .title = "Approximation of GELU by a hyperbolic tangent.",
+      .formula = "x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 * x**3)",
+      .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
+      .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
+      .forward = {2, 2},
+      .backward = {2, 2},
+  };
+
+  template <class T>
+  struct Constants;
+
+  // 2u = m * (A + B*m^2), for a magnitude m clipped to where the tail is 0, and x * d(2u)/dx = m * (A + 3*B*m^2), each in two
+  // parts.
+  template <class V>
+  struct Argument {
+    using K = Constants<typename V::Scalar>;
+    V m, square, square_low;
+
+    explicit HALFWAVE_INLINE Argument(V x) {
+      m = min(V(K::largest), abs(x));
+      square = m * m;
+      square_low = fms(m, m, square);
+    }
+    HALFWAVE_INLINE V product_with(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
+      const V h = fma(square, V(b), V(K::a));
+      const V h_low = fma(square, V(b), V(K::a) - h) + fma(square, V(b_low), fma(square_low, V(b), V(K::a_low)));
+      const V p = m * h;
+      low = fma(m, h_low, fms(m, h, p));
+      return p;
+    }
+    HALFWAVE_INLINE V twice_u(V& low) const { return product_with(K::b, K::b_low, low); }
+    HALFWAVE_INLINE V slope(V& low) const { return product_with(K::b3, K::b3_low, low); }
+  };
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    const Argument<V> t(x);
+    V low;
+    const V a = t.twice_u(low);
+    return gate(x, t.m, LogisticTail<V>(a, low));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    const Argument<V> t(x);
+    V a_low, v_low;
+    const V a = t.twice_u(a_low);
+    const V v = t.slope(v_low);
+    const V far = gate_slope(LogisticTail<V>(a, a_low), v, v_low);
+    const V tail = near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
+    return g * select(x >= V(0), V(1) - tail, tail);
+  }
+};
+
+// A = sqrt(8/pi) and B = 0.044715 * A. A is short, so that its difference from A + 3*B*m^2 as rounded is exact.
+template <>
+struct GeluTanh::Constants<float> {
+  static constexpr float a = 0x1.98846p+0f, a_low = -0x1.985794p-21f;
+  static constexpr float b = 0x1.2444f2p-4f, b_low = 0x1.49b16ap-29f;
+  static constexpr float b3 = 0x1.b6676cp-3f, b3_low = -0x1.175e2p-32f;
+  static constexpr float largest = 10.95f;
+};
+template <>
+struct GeluTanh::Constants<double> {
+  static constexpr double a = 0x1.9884533d4368p+0, a_low = -0x1.7b9781a61d7fap-47;
+  static constexpr double b = 0x1.2444f2a4d8b4bp-4, b_low = -0x1.6c843a29d1c7p-61;
+  static constexpr double b3 = 0x1.b6676bf7450fp-3, b3_low = 0x1.bba7351828aabp-57;
+  static constexpr double largest = 21.7;
 };
 
 struct Tanh {
@@ -100,7 +241,7 @@ struct Tanh {
   // tanh'(x) = 4 * sigmoid'(2x)
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return g * logistic_slope(abs(x + x), 4);
+    return g * logistic_slope(LogisticTail<V>(abs(x + x)), 4);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {

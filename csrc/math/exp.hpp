@@ -1,6 +1,7 @@
 #pragma once
 
 #include "coefficients.hpp"
+#include "pieces.hpp"
 #include "polynomial.hpp"
 
 namespace halfwave {
@@ -78,18 +79,46 @@ HALFWAVE_INLINE V expm1_minus_x(V x) {
   return fma(u, tail + e.r_low(clipped), linear) + (clipped - x);
 }
 
-// a * e^(x + x_low), below 2 ULP, for every a: 2^n is applied in three parts, so that neither a large a overflows nor a
-// small result is rounded before the last of them.
+// e^(x + x_low) for every x, in factors: w near 1, and 2^n in three parts, so that in a * e^x neither a large a overflows
+// nor a small result is rounded before the last multiplication.
+template <class V>
+struct ScaledExp {
+  V w, inner, outer;
+
+  explicit HALFWAVE_INLINE ScaledExp(V x, V x_low = V(0)) {
+    const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
+    const V magic = V(Reduction<typename V::Scalar>::magic);
+    const V third = fma(e.n, V(1.0f / 3), magic) - magic;
+    outer = power_of_two(third);
+    inner = power_of_two(fnma(V(2), third, e.n));
+    w = V(1) + (expm1_reduced(e.r) + x_low);
+  }
+
+  HALFWAVE_INLINE V times(V a) const { return (((a * outer) * w) * inner) * outer; }
+};
+
+// a * e^(x + x_low), below 2 ULP.
 template <class V>
 HALFWAVE_INLINE V times_exp(V a, V x, V x_low = V(0)) {
-  const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
-  const V magic = V(Reduction<typename V::Scalar>::magic);
-  const V third = fma(e.n, V(1.0f / 3), magic) - magic;
-  const V outer = power_of_two(third);
-  const V inner = power_of_two(fnma(V(2), third, e.n));
-  const V w = V(1) + (expm1_reduced(e.r) + x_low);
-  return (((a * outer) * w) * inner) * outer;
+  return ScaledExp<V>(x, x_low).times(a);
 }
+
+// The product of a parameter and x in two parts, clipped to where e^t is neither 0 nor infinite for any factor; 0 * inf
+// is 0.
+template <class V>
+struct Exponent {
+  V t, low;
+
+  HALFWAVE_INLINE Exponent(V factor, V x) {
+    const V range = V(ExpRange<typename V::Scalar>::any);
+    const V finite = finite_for(factor, x);
+    const V exact = factor * finite;
+    t = max(-range, min(range, exact));
+    low = select(abs(exact) < range, fms(factor, finite, exact), V(0));
+  }
+  // -|t + low|
+  HALFWAVE_INLINE V negative_low() const { return select(t > V(0), -low, low); }
+};
 
 }  // namespace
 }  // namespace halfwave

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "coefficients_more.hpp"
 #include "exp.hpp"
 
 namespace halfwave {
@@ -32,45 +33,88 @@ struct LogisticTail {
   V a, u, q, correction;
 
   explicit HALFWAVE_INLINE LogisticTail(V magnitude) {
-    using K = Reduction<typename V::Scalar>;
-    using Range = LogisticRange<typename V::Scalar>;
+    const V n = scale(magnitude);
+    divide(reduced(n));
+  }
+  // Of magnitude + low.
+  HALFWAVE_INLINE LogisticTail(V magnitude, V low) {
+    const V n = scale(magnitude);
+    divide(reduced(n) + low);
+  }
+
+  // sigmoid(-a) / u, correctly rounded but for the error of e^p.
+  HALFWAVE_INLINE V quotient() const { return fma(q, correction, q); }
+
+ private:
+  using K = Reduction<typename V::Scalar>;
+  using Range = LogisticRange<typename V::Scalar>;
+
+  HALFWAVE_INLINE V scale(V magnitude) {
     const V shift = V(K::magic + K::exponent_bias + Range::exponent_offset);
-    const V c = V(Range::scale);
     a = min(V(Range::largest), magnitude);
     const V t = fnma(a, V(K::log2e), shift);
     u = exponent_from_low_bits(t);
-    const V n = t - shift;
-    const V p = fma(n, V(K::ln2_low), fma(n, V(K::ln2_high), a));
+    return t - shift;
+  }
+  HALFWAVE_INLINE V reduced(V n) const { return fma(n, V(K::ln2_low), fma(n, V(K::ln2_high), a)); }
+  HALFWAVE_INLINE void divide(V p) {
+    const V c = V(Range::scale);
     // c * (e^p - 1) = (c * p) * (1 + p * T(p))
-    const V cp = c * p;
-    const V v = fma(fma(cp, polynomial(p, Expm1<typename V::Scalar>::tail), c), p, u);
+    const V v = fma(fma(c * p, polynomial(p, Expm1<typename V::Scalar>::tail), c), p, u);
     const V s = v + c;
     const V s_low = v - (s - c);
     q = V(1) / s;
     correction = fnma(s_low, q, fnma(s, q, V(1)));
   }
-
-  // sigmoid(-a) / u, correctly rounded but for the error of e^p.
-  HALFWAVE_INLINE V quotient() const { return fma(q, correction, q); }
 };
 
-// sigmoid(x): below 1.2 ULP. sigmoid(x) + sigmoid(-x) = 1.
+// sigmoid(x), below 1.2 ULP: sigmoid(x) + sigmoid(-x) = 1.
 template <class V>
-HALFWAVE_INLINE V logistic(V x) {
-  const LogisticTail<V> f(abs(x));
+HALFWAVE_INLINE V logistic_from(V x, const LogisticTail<V>& f) {
   const V tail = f.quotient() * f.u;
   return select(x >= V(0), V(1) - tail, tail);
 }
+template <class V>
+HALFWAVE_INLINE V logistic(V x) {
+  return logistic_from(x, LogisticTail<V>(abs(x)));
+}
 
-// e^-a / (1 + e^-a)^2, a >= 0, times `factor`, a power of two: with z = 1 - uq (= 1/(1 + e^-a)) it is u * q * z, and
+// e^-a / (1 + e^-a)^2 times `factor`, a power of two: with z = 1 - uq (= 1/(1 + e^-a)) it is u * q * z, and
 // D = 1 - uq - z is what z lost.
 template <class V>
-HALFWAVE_INLINE V logistic_slope(V magnitude, typename V::Scalar factor) {
-  const LogisticTail<V> f(magnitude);
+HALFWAVE_INLINE V logistic_slope(const LogisticTail<V>& f, typename V::Scalar factor) {
   const V z = fnma(f.u, f.q, V(1));
   const V lost = fnma(f.u, f.q, V(1) - z);
   const V low = fma(f.correction, fma(V(2), z, V(-1)), lost);
   return fma(f.q, z, f.q * low) * (f.u * V(factor));
+}
+
+// x * sigmoid(t) for t = a or -a with the sign of x, and m = |x|: max(x, 0) - m * sigmoid(-a). The product m * u is exact,
+// and in range where a is below LogisticRange::largest.
+template <class V>
+HALFWAVE_INLINE V gate(V x, V m, const LogisticTail<V>& f) {
+  return max(V(-0.0f), x) - (m * f.u) * f.quotient();
+}
+
+// The derivative of x * sigmoid(t) at t = -a is sigmoid(-a) * (1 - v * sigmoid(a)), with v = -x * dt/dx; at a it is 1 minus
+// that. Written as u * q * (b + v*u*q), b = 1 - v, with what each step loses added at the end, for it cancels; v is given as
+// v + v_low.
+template <class V>
+HALFWAVE_INLINE V gate_slope(const LogisticTail<V>& f, V v, V v_low) {
+  const V b = V(1) - v;
+  const V k = v * f.u;
+  const V z = k * f.q;
+  const V sum = b + z;
+  const V lost = ((V(1) - b) - v) + ((z - (sum - b)) + fms(k, f.q, z));
+  const V low = fma(f.correction, sum + z, fma(v_low, fms(f.u, f.q, V(1)), lost));
+  return fma(f.q, sum, f.q * low) * f.u;
+}
+
+// root + d, |d| < radius: a derivative near its zero, elsewhere `far`.
+template <class Root, class V>
+HALFWAVE_INLINE V near_root(V x, V far) {
+  const V d = x - V(Root::root);
+  return select(abs(d) < V(Root::radius), fma(d, polynomial(d, Root::slope), V(Root::value)), far);
 }
 
 }  // namespace

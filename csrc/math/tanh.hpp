@@ -16,7 +16,7 @@ struct TanhRange<double> {
   static constexpr double is_one = 19.1;
 };
 
-// tanh(x), below 1 ULP. With u = 2^n = e^(2a) / e^(2p) and t = tanh(p),
+// tanh(|x|), below 1 ULP, in two parts, rough + fine. With u = 2^n = e^(2a) / e^(2p) and t = tanh(p),
 //
 //   tanh(a) = (u * (1 + t) - (1 - t)) / (u * (1 + t) + (1 - t)) = A + (t * (u*g + h) + u*g - h) / ((u + 1) + t * (u - 1))
 //
@@ -24,25 +24,33 @@ struct TanhRange<double> {
 // rounding before the final addition. Its few bits keep u*g and h exact. The bias of -1/4 in the rounding of n keeps
 // u*g - h from cancelling at n = 1.
 template <class V>
+struct HyperbolicTangent {
+  V rough, fine;
+
+  explicit HALFWAVE_INLINE HyperbolicTangent(V x) {
+    using T = typename V::Scalar;
+    using K = Reduction<T>;
+    static constexpr float distance_to_one[8] = {1.0f,      0.8125f,  0.65625f,  0.515625f,
+                                                 0.390625f, 0.28125f, 0.203125f, 0.0f};
+    const V a = min(V(TanhRange<T>::is_one), abs(x));
+    const V t2 = fma(a, V(2 * K::log2e), V(-0.25f)) + V(K::magic + K::exponent_bias);
+    const V u = exponent_from_low_bits(t2);
+    const V n = t2 - V(K::magic + K::exponent_bias);
+    const V p = fnma(n, V(K::ln2_low / 2), fnma(n, V(K::ln2_high / 2), a));
+    const V z = p * p;
+    const V t = fma(p * z, polynomial(z, Tanh<T>::tail), p);
+    const V g = lookup8(distance_to_one, min(V(K::magic + 7), fma(a, V(5.5f), V(K::magic))));
+    const V ug = u * g;
+    const V h = V(2) - g;
+    rough = V(1) - g;
+    fine = fma(t, ug + h, ug - h) / fma(t, u - V(1), u + V(1));
+  }
+};
+
+template <class V>
 HALFWAVE_INLINE V hyperbolic_tangent(V x) {
-  using T = typename V::Scalar;
-  using K = Reduction<T>;
-  static constexpr float distance_to_one[8] = {1.0f,      0.8125f,  0.65625f,  0.515625f,
-                                               0.390625f, 0.28125f, 0.203125f, 0.0f};
-  constexpr T bias = T(-0.25);
-  const V a = min(V(TanhRange<T>::is_one), abs(x));
-  const V t2 = fma(a, V(2 * K::log2e), V(bias)) + V(K::magic + K::exponent_bias);
-  const V u = exponent_from_low_bits(t2);
-  const V n = t2 - V(K::magic + K::exponent_bias);
-  const V p = fnma(n, V(K::ln2_low / 2), fnma(n, V(K::ln2_high / 2), a));
-  const V z = p * p;
-  const V t = fma(p * z, polynomial(z, Tanh<T>::tail), p);
-  const V g = lookup8(distance_to_one, min(V(K::magic + 7), fma(a, V(T(5.5)), V(K::magic))));
-  const V ug = u * g;
-  const V h = V(2) - g;
-  const V remainder = fma(t, ug + h, ug - h);
-  const V denominator = fma(t, u - V(1), u + V(1));
-  return copysign((V(1) - g) + remainder / denominator, x);
+  const HyperbolicTangent<V> t(x);
+  return copysign(t.rough + t.fine, x);
 }
 
 }  // namespace
