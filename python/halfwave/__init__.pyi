@@ -617,6 +617,80 @@ class _X_alpha(_Ufunc):
         **keywords: Unpack[_AllKeywords],
     ) -> Any: ...
 
+class _G_X_beta(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        x: NDArray[_Float],
+        /,
+        beta: ArrayLike = 1.0,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        g: ArrayLike,
+        x: ArrayLike,
+        /,
+        beta: ArrayLike = 1.0,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
+class _Several_G_X_beta:
+    __name__: str
+    forward: _Activation
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    def __call__(self, g: ArrayLike, x: ArrayLike, /, beta: ArrayLike = 1.0) -> tuple[Any]: ...
+
+class _X_beta(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        x: NDArray[_Float],
+        /,
+        beta: ArrayLike = 1.0,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        /,
+        beta: ArrayLike = 1.0,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
+class _G_Y_beta(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        y: NDArray[_Float],
+        /,
+        beta: ArrayLike = 1.0,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        g: ArrayLike,
+        y: ArrayLike,
+        /,
+        beta: ArrayLike = 1.0,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
 class _G_X_b(_Ufunc):
     @overload
     def __call__(
@@ -1205,12 +1279,47 @@ class _Celu(_X_alpha, _Activation):
     backward_up: None
     parameter_backward: _Several_G_X_alpha
 
+class _GeluTanh(_X, _Activation):
+    backward: _G_X
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: None
+
+class _QuickGelu(_X, _Activation):
+    backward: _G_X
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: None
+
 class _Silu(_X, _Activation):
     backward: _G_X
     backward_from_output: None
     backward_gate: None
     backward_up: None
     parameter_backward: None
+
+class _Swish(_X_beta, _Activation):
+    backward: _G_X_beta
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: _Several_G_X_beta
+
+class _Mish(_X, _Activation):
+    backward: _G_X
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: None
+
+class _Softplus(_X_beta, _Activation):
+    backward: _G_X_beta
+    backward_from_output: _G_Y_beta
+    backward_gate: None
+    backward_up: None
+    parameter_backward: _Several_G_X_beta
 
 class _Squareplus(_X_b, _Activation):
     backward: _G_X_b
@@ -1282,6 +1391,13 @@ class _Hardshrink(_X_lambd, _Activation):
     backward_up: None
     parameter_backward: None
 
+class _Tanhshrink(_X, _Activation):
+    backward: _G_X
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: None
+
 class _Softsign(_X, _Activation):
     backward: _G_X
     backward_from_output: _G_Y
@@ -1290,6 +1406,13 @@ class _Softsign(_X, _Activation):
     parameter_backward: None
 
 class _Sigmoid(_X, _Activation):
+    backward: _G_X
+    backward_from_output: _G_Y
+    backward_gate: None
+    backward_up: None
+    parameter_backward: None
+
+class _Logsigmoid(_X, _Activation):
     backward: _G_X
     backward_from_output: _G_Y
     backward_gate: None
@@ -1533,6 +1656,26 @@ celu_parameter_backward: _Several_G_X_alpha
 
 sum over the broadcast axes of g * d(celu) / d(parameter), celu = x if x > 0 else alpha * (exp(x / alpha) - 1)
 """
+gelu_tanh: _GeluTanh
+"""Approximation of GELU by a hyperbolic tangent.
+
+gelu_tanh = x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 * x**3)
+"""
+gelu_tanh_backward: _G_X
+"""Backward pass of `gelu_tanh`: the gradient with respect to its input.
+
+g * d, d = s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)
+"""
+quick_gelu: _QuickGelu
+"""Approximation of GELU by a sigmoid.
+
+quick_gelu = x * sigmoid(1.702 * x)
+"""
+quick_gelu_backward: _G_X
+"""Backward pass of `quick_gelu`: the gradient with respect to its input.
+
+g * d, d = s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)
+"""
 silu: _Silu
 """Sigmoid linear unit, also called swish.
 
@@ -1542,6 +1685,51 @@ silu_backward: _G_X
 """Backward pass of `silu`: the gradient with respect to its input.
 
 g * d, d = s * (1 + x * (1 - s)), s = sigmoid(x)
+"""
+swish: _Swish
+"""Sigmoid linear unit with a learned steepness.
+
+swish = x * sigmoid(beta * x)
+"""
+swish_backward: _G_X_beta
+"""Backward pass of `swish`: the gradient with respect to its input.
+
+g * d, d = s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)
+"""
+swish_parameter_backward: _Several_G_X_beta
+"""Backward pass of `swish`: the gradients with respect to its parameters.
+
+sum over the broadcast axes of g * d(swish) / d(parameter), swish = x * sigmoid(beta * x)
+"""
+mish: _Mish
+"""Self-regularised non-monotone activation.
+
+mish = x * tanh(log(1 + exp(x)))
+"""
+mish_backward: _G_X
+"""Backward pass of `mish`: the gradient with respect to its input.
+
+g * d, d = t + x * (1 - t**2) * sigmoid(x), t = tanh(log(1 + exp(x)))
+"""
+softplus: _Softplus
+"""Smooth rectifier, without a threshold beyond which it would be the identity.
+
+softplus = log(1 + exp(beta * x)) / beta
+"""
+softplus_backward: _G_X_beta
+"""Backward pass of `softplus`: the gradient with respect to its input.
+
+g * d, d = sigmoid(beta * x)
+"""
+softplus_backward_from_output: _G_Y_beta
+"""Backward pass of `softplus` from its output, so that its input need not be kept.
+
+g * d, d = 1 - exp(-beta * y)
+"""
+softplus_parameter_backward: _Several_G_X_beta
+"""Backward pass of `softplus`: the gradients with respect to its parameters.
+
+sum over the broadcast axes of g * d(softplus) / d(parameter), softplus = log(1 + exp(beta * x)) / beta
 """
 squareplus: _Squareplus
 """Smooth rectifier made of a square root.
@@ -1703,6 +1891,16 @@ hardshrink_backward_from_output: _G_Y_lambd
 
 g * d, d = 1 if y != 0 else 0, the same as from x
 """
+tanhshrink: _Tanhshrink
+"""What the hyperbolic tangent leaves.
+
+tanhshrink = x - tanh(x)
+"""
+tanhshrink_backward: _G_X
+"""Backward pass of `tanhshrink`: the gradient with respect to its input.
+
+g * d, d = tanh(x)**2
+"""
 softsign: _Softsign
 """Sigmoid that approaches its limits as 1/x does.
 
@@ -1732,6 +1930,21 @@ sigmoid_backward_from_output: _G_Y
 """Backward pass of `sigmoid` from its output, so that its input need not be kept.
 
 g * d, d = y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it
+"""
+logsigmoid: _Logsigmoid
+"""Logarithm of the logistic function.
+
+logsigmoid = -log(1 + exp(-x))
+"""
+logsigmoid_backward: _G_X
+"""Backward pass of `logsigmoid`: the gradient with respect to its input.
+
+g * d, d = sigmoid(-x)
+"""
+logsigmoid_backward_from_output: _G_Y
+"""Backward pass of `logsigmoid` from its output, so that its input need not be kept.
+
+g * d, d = 1 - exp(y)
 """
 tanh: _Tanh
 """Hyperbolic tangent.
