@@ -109,7 +109,7 @@ struct Mish {
       const V a = min(V(ExpRange<typename V::Scalar>::normal), abs(x));
       const ExpReduction<V> e(-a);
       const V u = exponent_from_low_bits(e.t);
-      const V uv = u * expm1_reduced(e.r);
+      const V uv = u * e.expm1();
       q = u + uv;
       q_low = (u - q) + uv;
       const V two_q = q + q;
