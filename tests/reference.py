@@ -66,6 +66,7 @@ class Reference:
     from_output_holds: Callable[..., bool] = lambda *parameters: True  # where y tells the derivative
     outside: tuple[tuple[float, ...], ...] = ()  # parameters that are refused
     bounds: tuple[int, ...] = ()  # the parameters of which a NaN always propagates
+    selecting: tuple[int, ...] = ()  # the other parameters that decide which piece is selected
     float64_terms: dict[str, Formula] | None = None  # by role, the larger term where float64 results may cancel
 
     range: Callable[..., tuple[float, float]] = lambda *parameters: (-math.inf, math.inf)
@@ -501,6 +502,7 @@ REFERENCES: dict[str, Reference] = {
         parameter_sets=((1 / 6, 0.5), (-0.3, 0.2), (5.0, -2.0)),
         borders=lambda slope, offset: (-offset / slope, (1 - offset) / slope) if slope else (),
         from_output_holds=lambda slope, offset: slope != 0,
+        selecting=(0, 1),
         range=lambda slope, offset: (0, 1),
         monotone=True,
     ),
