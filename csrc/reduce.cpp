@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "dispatch.hpp"
+#include "floating_point_state.hpp"
 
 namespace halfwave {
 namespace {
@@ -77,6 +78,7 @@ double sum_chunk_of(const InstructionSet& set, const T* terms, std::size_t n) {
 template <class T>
 double sum_one(const Operation& op, Storage storage, const std::vector<Axis>& rows, const Axis& row, std::size_t operands,
                const Pointers& start, int output) {
+  const FloatingPointState state;
   const InstructionSet& set = current_instruction_set();
   T terms[max_outputs][sum_chunk];
   std::size_t filled = 0;

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "dispatch.hpp"
+#include "floating_point_state.hpp"
 
 namespace halfwave {
 namespace {
@@ -290,6 +291,28 @@ bool disjoint_or_same(PyArrayObject* a, PyArrayObject* b) {
   return first == second || first + PyArray_NBYTES(a) <= second || second + PyArray_NBYTES(b) <= first;
 }
 
+union Value {
+  float f32;
+  double f64;
+};
+
+// Scalar parameters in the type that is computed with; false where that is for NumPy to do.
+bool convert_parameters(const Ufunc& self, const Type& type, PyObject* const* given, Value* values) {
+  if (self.parameters == 0) return true;
+  const FloatingPointState state;
+  for (int k = 0; k < self.parameters; ++k) {
+    const std::optional<double> value = scalar_value(given[k]);
+    if (!value) return false;
+    if (type.parameter_number == NPY_FLOAT) {
+      values[k].f32 = float(*value);
+      if (std::isinf(values[k].f32) && !std::isinf(*value)) return false;  // NumPy warns of that
+    } else {
+      values[k].f64 = *value;
+    }
+  }
+  return true;
+}
+
 // The call without NumPy's machinery, where it would do nothing but call the loop once: plain arrays of one shape and
 // dtype, scalar parameters. `out` may be nullptr. Returns nullptr without an error where the call is not of this kind.
 PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* out) {
@@ -301,20 +324,8 @@ PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* 
     if (!same_shape(first, reinterpret_cast<PyArrayObject*>(operands[k]))) return nullptr;
   const Type& type = *type_of(PyArray_TYPE(first));
 
-  union {
-    float f32;
-    double f64;
-  } values[max_parameters];
-  for (int k = 0; k < self.parameters; ++k) {
-    const std::optional<double> value = scalar_value(operands[self.data + k]);
-    if (!value) return nullptr;
-    if (type.parameter_number == NPY_FLOAT) {
-      values[k].f32 = float(*value);
-      if (std::isinf(values[k].f32) && !std::isinf(*value)) return nullptr;  // NumPy warns of that
-    } else {
-      values[k].f64 = *value;
-    }
-  }
+  Value values[max_parameters];
+  if (!convert_parameters(self, type, operands + self.data, values)) return nullptr;
 
   PyArrayObject* result = nullptr;
   if (out) {

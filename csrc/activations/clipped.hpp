@@ -174,11 +174,11 @@ struct ClippedLinear {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V slope, V offset) {
-    return select(inside(x, slope, offset), product(g, slope), flat(g, line(x, slope, offset)));
+    return select(inside(x, slope, offset), gradient(g, slope), flat(g, line(x, slope, offset)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope, V offset) {
-    return select((y > V(0)) & (y < V(1)), product(g, slope), flat(g, nan_from(offset, nan_from(slope, y))));
+    return select((y > V(0)) & (y < V(1)), gradient(g, slope), flat(g, nan_from(offset, nan_from(slope, y))));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V slope, V offset) {

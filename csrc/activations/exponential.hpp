@@ -47,11 +47,11 @@ struct Elu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha) {
-    return select(x > V(0), g, product(g, times_exp(alpha, x)));
+    return select(x > V(0), g, gradient(g, times_exp(alpha, x)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
-    return select(y > V(0), g, product(g, max(V(0), y + alpha)));
+    return select(y > V(0), g, gradient(g, max(V(0), y + alpha)));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V) {
@@ -124,20 +124,20 @@ struct Celu {
     }
   };
 
-  // alpha * expm1(t + rest/alpha) = alpha * expm1(t) + rest * e^t. A negative alpha makes t positive, and then large: from
-  // 1 up it is alpha * e^t - alpha.
+  // alpha * expm1(t + rest/alpha) = alpha * expm1(t) + rest * e^t. A negative alpha makes t positive, and perhaps large: from
+  // 16 up it is alpha * e^t - alpha.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha) {
     const Quotient<V> q(x, alpha);
     const V e = expm1(q.t);
     const V near = fma(alpha, e, q.rest * (e + V(1)));
     const V far = times_exp(alpha, q.t, q.rest / alpha) - alpha;
-    return select(x > V(0), x, select(q.t < V(1), near, far));
+    return select(x > V(0), x, copysign(select(q.t > V(16), far, near), x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha) {
     const Quotient<V> q(x, alpha);
-    return select(x > V(0), g, product(g, nan_from(x, times_exp(V(1), q.t, q.rest / alpha))));
+    return select(x > V(0), g, product(g, times_exp(V(1), q.t, q.rest / alpha)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
@@ -148,7 +148,8 @@ struct Celu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V alpha) {
     const V t = Quotient<V>(x, alpha).t;
     const V e = expm1(t);
-    const V d = select(abs(t) < V(1), expm1_minus_x(t) - t * e, e - t * (e + V(1)));
+    const V near = select(abs(t) < V(1), expm1_minus_x(t) - t * e, e - t * (e + V(1)));
+    const V d = select(t > V(16), times_exp(V(1) - t, t) - V(1), near);
     terms[0] = select(x > V(0), flat(g, x), product(g, d));
   }
 };
@@ -174,9 +175,9 @@ struct Xielu {
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha_p, V alpha_n, V beta) {
     const V inner = fma(alpha_p, finite_for(alpha_p, x), beta);
-    // alpha_n * (expm1(x) - x) + beta * x; from -4 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
+    // alpha_n * (expm1(x) - x) + beta * x; from -2 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
     const V negative = min(V(0), x);
-    const auto near = x > V(-4);
+    const auto near = x > V(-2);
     const V curved = alpha_n * select(near, expm1_minus_x(negative), expm1(negative));
     const V slope = select(near, beta, beta - alpha_n);
     const V sum = fma(slope, finite_for(slope, negative), curved);
@@ -199,7 +200,7 @@ struct Xielu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha_p, V alpha_n, V beta) {
-    return product(g, derivative(x, alpha_p, alpha_n, beta));
+    return gradient(g, derivative(x, alpha_p, alpha_n, beta));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V, V) {

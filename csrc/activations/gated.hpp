@@ -18,7 +18,7 @@ struct Gated {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V) {
-    return g * Activation::forward(gate);
+    return product(g, Activation::forward(gate));
   }
 };
 

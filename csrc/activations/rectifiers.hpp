@@ -57,7 +57,7 @@ struct LeakyRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V slope) {
-    return select(x > V(0), g, select(unordered(x, x), x, product(g, slope)));
+    return select(x > V(0), g, select(unordered(x, x), x, gradient(g, slope)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope) {
@@ -185,14 +185,14 @@ struct StarRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V scale, V) {
-    return select(x > V(0), product(g, product(scale + scale, x)), flat(g, x));
+    return select(x > V(0), gradient(g, product(scale + scale, x)), flat(g, nan_from(scale, x)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V scale, V bias) {
     // Quartered where the difference might overflow.
     const V down = select(abs(y) > V(1), V(0.25f), V(1)), up = select(abs(y) > V(1), V(4), V(2));
     const V root = sqrt(scale) * sqrt(max(V(0), y * down - bias * down));
-    return select(y > bias, product(g, up * root), flat(g, y));
+    return select(y > bias, gradient(g, up * root), flat(g, nan_from(bias, nan_from(scale, y))));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V) {

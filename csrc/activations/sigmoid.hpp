@@ -85,7 +85,7 @@ struct Swish {
     const Exponent<V> e(beta, x);
     const LogisticTail<V> f(abs(e.t), -e.negative_low());
     const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
-    const V part = select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), (x * f.u) * f.quotient(),
+    const V part = select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), x * (f.u * f.quotient()),
                           times_exp(finite, -abs(e.t), e.negative_low()));
     return select(e.t > V(0), x - part, part);
   }

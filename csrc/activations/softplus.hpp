@@ -35,7 +35,8 @@ struct Softplus {
     const V reciprocal_low = fnma(reciprocal, beta, V(1));
     const V a = abs(e.t);
     const V far = times_exp(reciprocal, -a, e.negative_low() + reciprocal_low);
-    const V near = log1p_unit(times_exp(V(1), -a, e.negative_low())) / beta;
+    const ScaledExp<V> tail(-a, e.negative_low());
+    const V near = log1p_unit(tail.times(V(1)), tail.low()) / beta;
     return select(e.t > V(0), x, V(0)) + select(a > V(log1p_is_identity), far, near);
   }
   template <class V>
@@ -46,9 +47,8 @@ struct Softplus {
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V beta) {
     const Exponent<V> e(-beta, y);
-    const V t = min(V(0), e.t);
-    const V d = expm1(t);
-    return g * fnma(e.low, d + V(1), -d);
+    const V d = expm1(min(V(0), e.t));
+    return g * select(e.t > V(0), V(0), fnma(e.low, d + V(1), -d));
   }
   // Minus the entropy of sigmoid(t), log1p(e^-a) + a * sigmoid(-a), by beta^2.
   template <class V>
@@ -56,7 +56,8 @@ struct Softplus {
     const Exponent<V> e(beta, x);
     const V a = abs(e.t);
     const LogisticTail<V> f(a, -e.negative_low());
-    const V entropy = log1p_unit(times_exp(V(1), -a, e.negative_low())) + (f.a * f.u) * f.quotient();
+    const ScaledExp<V> tail(-a, e.negative_low());
+    const V entropy = log1p_unit(tail.times(V(1)), tail.low()) + (f.a * f.u) * f.quotient();
     terms[0] = product(g, -((entropy / beta) / beta));
   }
 };
@@ -76,7 +77,8 @@ struct LogSigmoid {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    return -(max(V(0), -x) + log1p_unit(times_exp(V(1), -abs(x))));
+    const ScaledExp<V> tail(-abs(x));
+    return -(max(V(0), -x) + log1p_unit(tail.times(V(1)), tail.low()));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {

@@ -82,7 +82,7 @@ HALFWAVE_INLINE V expm1_minus_x(V x) {
 // nor a small result is rounded before the last multiplication.
 template <class V>
 struct ScaledExp {
-  V w, inner, outer;
+  V w, w_low, inner, outer;
 
   explicit HALFWAVE_INLINE ScaledExp(V x, V x_low = V(0)) {
     const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
@@ -91,10 +91,14 @@ struct ScaledExp {
     outer = power_of_two(third);
     inner = power_of_two(fnma(V(2), third, e.n));
     const V v = e.expm1();
-    w = V(1) + (v + fma(x_low, v, x_low));
+    const V less_one = v + fma(x_low, v, x_low);
+    w = V(1) + less_one;
+    w_low = less_one - (w - V(1));
   }
 
   HALFWAVE_INLINE V times(V a) const { return (((a * outer) * w) * inner) * outer; }
+  // What the rounding of w lost of times(1), where that is normal.
+  HALFWAVE_INLINE V low() const { return ((w_low * outer) * inner) * outer; }
 };
 
 // a * e^(x + x_low), below 2 ULP.

@@ -35,6 +35,12 @@ HALFWAVE_INLINE V product(V a, V b) {
   return a * finite_for(a, b);
 }
 
+// The gradient g * d where d depends on parameters: it may be infinite, or 0 because the piece is flat.
+template <class V>
+HALFWAVE_INLINE V gradient(V g, V d) {
+  return select(d == V(0), flat(g, d), product(g, d));
+}
+
 // NaN where `bound` is NaN, else x: a bound that is not a number makes every comparison with it meaningless.
 template <class V>
 HALFWAVE_INLINE V nan_from(V bound, V x) {
