@@ -583,7 +583,7 @@ REFERENCES: dict[str, Reference] = {
     ),
     "star_relu": Reference(
         forward=lambda m, x, s, b: s * m.maximum(x, 0) * m.maximum(x, 0) + b,
-        derivative=lambda m, x, s, b: m.where(x > 0, 2 * s * x, 0),
+        derivative=lambda m, x, s, b: 2 * s * m.maximum(x, 0),
         from_output=lambda m, y, s, b: 2 * m.sqrt(m.maximum(s * (y - b), 0)),
         parameter_derivatives=lambda m, x, s, b: (m.maximum(x, 0) * m.maximum(x, 0), 1),
         parameter_sets=((2.0, -3.0), (0.5, 1.0), (-1.5, 0.75), (1.0, 0.0)),

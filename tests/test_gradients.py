@@ -47,7 +47,8 @@ def slope_of(function: Any, x: np.ndarray, scale: float = 1.0) -> tuple[np.ndarr
     h = 1e-6 * np.where(np.abs(x) > 0.1, np.abs(x), scale)
     high, low = x + h, x - h
     above, below = function(high), function(low)
-    return (above - below) / (high - low), 3e-6 * np.maximum(1, np.maximum(np.abs(above), np.abs(below)))
+    size = np.maximum(np.abs(above), np.abs(below))
+    return (above - below) / (high - low), 3e-6 * np.maximum(1, size) + 1e-15 * size / h
 
 
 # ---- With respect to the input ---------------------------------------------------------------------------------------
