@@ -143,14 +143,17 @@ struct Celu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
     return select(y > V(0), g, product(g, max(V(0), (y + alpha) / alpha)));
   }
-  // expm1(t) - t * e^t, near 0 as (expm1(t) - t) - t * expm1(t).
+  // expm1(t) - t * e^t: near 0, with h = expm1(t) - t, it is h - t*h - t*t, elsewhere (1 - t) * e^t - 1.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V alpha) {
-    const V t = Quotient<V>(x, alpha).t;
-    const V e = expm1(t);
-    const V near = select(abs(t) < V(1), expm1_minus_x(t) - t * e, e - t * (e + V(1)));
-    const V d = select(t > V(16), times_exp(V(1) - t, t) - V(1), near);
-    terms[0] = select(x > V(0), flat(g, x), product(g, d));
+    const Quotient<V> q(x, alpha);
+    V low;
+    const V h = expm1_minus_x(q.t, low);
+    const V product_h = fnma(q.t, h, h);
+    const V product_low = fnma(q.t, h, h - product_h) + fnma(q.t, low, low);
+    const V near = fnma(q.t, q.t, product_h) + product_low;
+    const V far = times_exp(V(1) - q.t, q.t, q.rest / alpha) - V(1);
+    terms[0] = select(x > V(0), flat(g, x), product(g, select(abs(q.t) < V(1.25f), near, far)));
   }
 };
 
@@ -178,7 +181,9 @@ struct Xielu {
     // alpha_n * (expm1(x) - x) + beta * x; from -2 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
     const V negative = min(V(0), x);
     const auto near = x > V(-2);
-    const V curved = alpha_n * select(near, expm1_minus_x(negative), expm1(negative));
+    V low;
+    const V high = expm1_minus_x(negative, low);
+    const V curved = select(near, fma(alpha_n, high, alpha_n * low), alpha_n * expm1(negative));
     const V slope = select(near, beta, beta - alpha_n);
     const V sum = fma(slope, finite_for(slope, negative), curved);
     const V y = select(x > V(0), x * inner, sum);
@@ -205,7 +210,8 @@ struct Xielu {
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V, V) {
     terms[0] = select(x > V(0), g * (x * x), flat(g, x));
-    terms[1] = select(x > V(0), flat(g, x), g * expm1_minus_x(min(V(0), x)));
+    V low;
+    terms[1] = select(x > V(0), flat(g, x), product(g, expm1_minus_x(min(V(0), x), low)));
     terms[2] = g * x;
   }
 };

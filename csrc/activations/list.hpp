@@ -6,6 +6,7 @@
 #include "clipped.hpp"
 #include "exponential.hpp"
 #include "gated.hpp"
+#include "gaussian.hpp"
 #include "rectifiers.hpp"
 #include "shrink.hpp"
 #include "sigmoid.hpp"
@@ -17,9 +18,9 @@ namespace {
 template <class... Activations>
 struct List {};
 
-using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu, GeluTanh, QuickGelu, Silu, Swish, Mish, Softplus,
+using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu, Gelu, GeluTanh, QuickGelu, Silu, Swish, Mish, Softplus,
                        SquarePlus, SparsePlus, SparseSigmoid, HardTanh, HardSigmoid, ClippedLinear, HardSwish, HardMish,
-                       SoftShrink, HardShrink, TanhShrink, SoftSign, Sigmoid, LogSigmoid, Tanh, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
+                       SoftShrink, HardShrink, TanhShrink, SoftSign, Sigmoid, LogSigmoid, Tanh, Laplace, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
 
 }  // namespace
 }  // namespace halfwave::activations

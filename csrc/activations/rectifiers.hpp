@@ -185,7 +185,7 @@ struct StarRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V scale, V) {
-    return select(x > V(0), gradient(g, product(scale + scale, x)), flat(g, nan_from(scale, x)));
+    return select(x > V(0), gradient(g, product(scale + scale, x)), flat(g, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V scale, V bias) {

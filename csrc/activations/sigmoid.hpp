@@ -100,12 +100,16 @@ struct Swish {
     const V tail = select(abs(d) < V(Root::radius), near, gate_slope(f, f.a, low));
     return g * select(e.t >= V(0), V(1) - tail, tail);
   }
-  // x^2 * sigmoid'(beta * x)
+  // x^2 * sigmoid'(beta * x). Where that is x^2 * e^-|beta * x|, the factors of the exponential are spread over both x.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {
     const Exponent<V> e(beta, x);
+    const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
     const V slope = logistic_slope(LogisticTail<V>(abs(e.t), -e.negative_low()), 1);
-    terms[0] = product(g, product(product(slope, x), x));
+    const ScaledExp<V> tail(-abs(e.t), e.negative_low());
+    const V far = (((finite * tail.outer) * tail.w) * tail.inner) * (tail.outer * finite);
+    const V near = product(product(slope, x), x);
+    terms[0] = product(g, select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), near, far));
   }
 };
 

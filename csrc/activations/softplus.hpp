@@ -37,7 +37,7 @@ struct Softplus {
     const V far = times_exp(reciprocal, -a, e.negative_low() + reciprocal_low);
     const ScaledExp<V> tail(-a, e.negative_low());
     const V near = log1p_unit(tail.times(V(1)), tail.low()) / beta;
-    return select(e.t > V(0), x, V(0)) + select(a > V(log1p_is_identity), far, near);
+    return select(e.t > V(0), x, V(-0.0f)) + select(a > V(log1p_is_identity), far, near);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {

@@ -136,5 +136,73 @@ struct TanhShrinkSeries<double> {
     };
 };
 
+// With q = 1/(t + 3), for 0 <= t < largest: Phi(-t) = e^(-t^2/2) q mills(mills_centre - 8q) and gelu'(-t) = e^(-t^2/2)
+// (t - root) slope(slope_centre - 8q), where root = root_high + root_low.
+template <class T>
+struct NormalTailSeries;
+
+template <>
+struct NormalTailSeries<float> {
+    static constexpr float root_high = 0x1.80ead2p-1f;
+    static constexpr float root_low = -0x1.a03fd4p-27f;
+    static constexpr float mills_centre = 0x1.04p+0f;
+    // e^(t^2/2) Phi(-t) (t + 3) in mills_centre - 8q; 11 terms, relative error 2^-28.1.
+    static constexpr float mills[11] = {
+        0x1.3d7f48p-1f, -0x1.39825ep-2f, 0x1.be272ep-4f, -0x1.6f32aap-6f, -0x1.2d3f1cp-11f, 0x1.b8464cp-10f,
+        -0x1.51a206p-13f, -0x1.3d1e94p-13f, 0x1.4abd38p-16f, 0x1.5b48bp-16f, 0x1.b67fb6p-19f
+    };
+    static constexpr float slope_centre = 0x1.84p-1f;
+    // (e^(t^2/2) Phi(-t) - t/sqrt(2 pi))/(t - root) in slope_centre - 8q; 10 terms, relative error 2^-28.4.
+    static constexpr float slope[10] = {
+        -0x1.bdd648p-2f, 0x1.f3b48p-5f, -0x1.4f63dap-6f, 0x1.4b1acep-8f, -0x1.49fceap-11f, -0x1.b87112p-14f,
+        0x1.0e5e8ep-14f, 0x1.0a4d52p-18f, -0x1.4ac134p-18f, -0x1.cdd878p-21f
+    };
+};
+
+template <>
+struct NormalTailSeries<double> {
+    static constexpr double root_high = 0x1.80ead197f00b4p-1;
+    static constexpr double root_low = -0x1.13e74c58cada8p-56;
+    static constexpr double mills_centre = 0x1.e8p-1;
+    // e^(t^2/2) Phi(-t) (t + 3) in mills_centre - 8q; 28 terms, relative error 2^-58.5.
+    static constexpr double mills[28] = {
+        0x1.33ea4221e60f7p-1, -0x1.2bd61ae4d9a1fp-2, 0x1.ace6eca7a56e7p-4, -0x1.707dc4294825p-6, -0x1.fb476001d7628p-15,
+        0x1.a544dfb73bf1cp-10, -0x1.d4d913cad3e7cp-13, -0x1.1da77d8d40a56p-13, 0x1.038340581891cp-15,
+        0x1.11167f0ad5bbep-16, -0x1.d76721cec1e07p-19, -0x1.54cb0589829bbp-19, 0x1.1cb716faceb85p-22,
+        0x1.d7f01c2e868cbp-22, 0x1.e1ff74ac45215p-26, -0x1.335cab86c31d7p-24, -0x1.656c066297528p-26,
+        0x1.219b1bd11036p-27, 0x1.b05d779dd9087p-28, 0x1.8289da1b29e4dp-33, -0x1.434276c4c6cd5p-30,
+        -0x1.da01a478c3cfap-32, 0x1.cc9fdb756b939p-35, 0x1.862c0b812b245p-34, 0x1.068f73d7c91d1p-35,
+        0x1.2787f6c5f32a1p-38, 0x1.3c89ca98c4458p-44, -0x1.0ec0a7ffed8f5p-45
+    };
+    static constexpr double slope_centre = 0x1.14p+0;
+    // (e^(t^2/2) Phi(-t) - t/sqrt(2 pi))/(t - root) in slope_centre - 8q; 25 terms, relative error 2^-58.8.
+    static constexpr double slope[25] = {
+        -0x1.d42bfcbf504d9p-2, 0x1.363f84fc12b87p-4, -0x1.a48e2ac8a9892p-6, 0x1.7641e17b46663p-8,
+        -0x1.8405f8083970bp-12, -0x1.bc0fe0941d105p-13, 0x1.771f99c7969bap-15, 0x1.ac678862f2b34p-17,
+        -0x1.0897de091165p-18, -0x1.5e4d99c025a35p-20, 0x1.6127263836387p-22, 0x1.825eba2bbec2fp-23,
+        -0x1.1f4a26e97625dp-26, -0x1.bfb15afcd7218p-26, -0x1.66f3593577da1p-29, 0x1.b7d11ef9289b8p-29,
+        0x1.3d0c48d9e153ep-30, -0x1.aacf6ef2c3242p-33, -0x1.fbd4217901a19p-33, -0x1.486a98cf844d8p-35,
+        0x1.6b21b2ab554ffp-36, 0x1.739b6f46ccc4p-37, 0x1.6c0a99bf60a02p-40, -0x1.c74f5bc24032fp-43,
+        -0x1.bd94de895c7d2p-45
+    };
+};
+
+// 1/sqrt(2 pi) = scale e^log_low.
+template <class T>
+struct NormalPdf;
+
+template <>
+struct NormalPdf<float> {
+    static constexpr float scale = 0x1.988454p-2f;
+    static constexpr float log_low = -0x1.e821f2p-26f;
+};
+
+template <>
+struct NormalPdf<double> {
+    static constexpr double scale = 0x1.9884533d43651p-2;
+    static constexpr double log_low = -0x1.201b8c07f2c3fp-54;
+};
+
+
 }
 }

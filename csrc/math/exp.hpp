@@ -66,16 +66,22 @@ HALFWAVE_INLINE V expm1(V x) {
   return copysign(fma(scale, e.expm1(), scale - V(1)), x);
 }
 
-// e^x - 1 - x in the same range, below 1.5 ULP for x <= 0. With u = 2^n it is (u - 1 - x) + u*r + u*(e^r - 1 - r): the
-// first term is exact, the second cancels against it, and the third is never negative.
+// e^x - 1 - x in the same range, in two parts. With u = 2^n it is (u - 1 - x) + u*r + u*(e^r - 1 - r): the first term is
+// exact, the second cancels against it for x < 0, and the third is never negative.
 template <class V>
-HALFWAVE_INLINE V expm1_minus_x(V x) {
+HALFWAVE_INLINE V expm1_minus_x(V x, V& low) {
   const V clipped = clip_magnitude(x, ExpRange<typename V::Scalar>::normal);
   const ExpReduction<V> e(clipped);
   const V u = exponent_from_low_bits(e.t);
-  const V linear = fma(u, e.r, (u - V(1)) - clipped);
-  const V tail = (e.r * e.r) * polynomial(e.r, Expm1<typename V::Scalar>::tail);
-  return fma(u, tail + e.r_low, linear) + (clipped - x);
+  const V exact = (u - V(1)) - clipped;
+  const V linear = fma(u, e.r, exact);
+  const V linear_low = fma(u, e.r, exact - linear) + (clipped - x);
+  const V square = e.r * e.r, square_low = fms(e.r, e.r, square);
+  const V series = polynomial(e.r, Expm1<typename V::Scalar>::tail);
+  const V tail = fma(square, series, fma(square_low, series, e.r_low));
+  const V high = fma(u, tail, linear);
+  low = fma(u, tail, linear - high) + linear_low;
+  return high;
 }
 
 // e^(x + x_low) for every x, in factors: w near 1, and 2^n in three parts, so that in a * e^x neither a large a overflows

@@ -9,11 +9,11 @@ template <class T>
 struct TanhRange;
 template <>
 struct TanhRange<float> {
-  static constexpr float is_one = 9.1f;
+  static constexpr float is_one = 10;  // its square as well
 };
 template <>
 struct TanhRange<double> {
-  static constexpr double is_one = 19.1;
+  static constexpr double is_one = 20;
 };
 
 // tanh(|x|), below 1 ULP, in two parts, rough + fine. With u = 2^n = e^(2a) / e^(2p) and t = tanh(p),

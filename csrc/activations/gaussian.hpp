@@ -1,0 +1,104 @@
+// The normal distribution and what is gated by it.
+#pragma once
+
+#include "../math/normal.hpp"
+#include "../math/pieces.hpp"
+#include "info.hpp"
+
+namespace halfwave::activations {
+namespace {
+
+struct Gelu {
+  static constexpr Info info{
+      .name = "gelu",
+      .title = "Gaussian error linear unit.",
+      .formula = "x * Phi(x), Phi the standard normal distribution",
+      .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
+      .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
+      .forward = {2, 2},
+      .backward = {2, 2},
+  };
+  static constexpr float mills_sensitivity = 4.18f;  // of q * mills(q) to q, about
+  static constexpr float slope_sensitivity = 2.4f;
+
+  // max(x, 0) - t * Phi(-t), t = |x|
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x) {
+    const NormalTail<V> f(abs(x), mills_sensitivity, true);
+    return fma(f.probability(f.t * f.u, V(0)), V(-NormalRange<typename V::Scalar>::unscale), max(V(-0.0f), x));
+  }
+  // gelu'(x) + gelu'(-x) = 1
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    const NormalTail<V> f(abs(x), slope_sensitivity, false);
+    const V tail = (f.gelu_slope() * f.u) * V(NormalRange<typename V::Scalar>::unscale);
+    return g * select(x >= V(0), V(1) - tail, tail);
+  }
+};
+
+struct Laplace {
+  static constexpr Info info{
+      .name = "laplace",
+      .title = "Normal distribution function; the defaults approximate squared_relu.",
+      .formula = "(1 + erf((x - mu) / (sigma * sqrt(2)))) / 2",
+      .derivative = "exp(-((x - mu) / sigma)**2 / 2) / (sigma * sqrt(2 * pi))",
+      .source = "X. Ma et al., Mega: moving average equipped gated attention, 2022, arXiv:2209.10655.",
+      .parameters = {{.name = "mu", .meaning = "mean, any real number", .value = 0.7071067811865476},
+                     {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
+      .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
+      .forward = {2, 2},
+      .backward = {2, 2},
+  };
+
+  // (x - mu) / sigma = w + low
+  template <class V>
+  struct Standardised {
+    V w, low;
+    HALFWAVE_INLINE Standardised(V x, V mu, V sigma) {
+      const V range = V(sizeof(typename V::Scalar) == 4 ? 20 : 54);  // the density is 0 beyond for every sigma
+      const V d = x - mu;
+      const V shifted = d - x;
+      const V d_low = (x - (d - shifted)) - (mu + shifted);
+      const V exact = d / sigma;
+      w = clip_magnitude(exact, sizeof(typename V::Scalar) == 4 ? 20 : 54);
+      low = select(abs(exact) < range, (fnma(exact, sigma, d) + d_low) / sigma, V(0));
+    }
+  };
+
+  // The density moves the tail by low.
+  template <class V>
+  static HALFWAVE_INLINE V forward(V x, V mu, V sigma) {
+    using T = typename V::Scalar;
+    constexpr T density_at_0 = T(0.398942280401432677939946);
+    const Standardised<V> s(x, mu, sigma);
+    const NormalTail<V> f(abs(s.w), Gelu::mills_sensitivity, true);
+    const V low = select(s.w < V(0), -s.low, s.low);
+    const V scaled = f.probability(V(1), V(-density_at_0) * low) * f.u;
+    const V tail = scaled * V(NormalRange<T>::unscale);
+    return select(s.w >= V(0), V(1) - tail, tail);
+  }
+
+  // The density times `factor`: factor * k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts.
+  template <class V>
+  static HALFWAVE_INLINE V density(V factor, V x, V mu, V sigma) {
+    using K = NormalPdf<typename V::Scalar>;
+    const Standardised<V> s(x, mu, sigma);
+    const V a = V(K::scale) / sigma;
+    const V half = V(-0.5f) * s.w;
+    const V exponent = half * s.w;
+    const V a_low = fma(fnma(a, sigma, V(K::scale)), V(1 / K::scale), V(K::log_low));
+    return times_exp(a * factor, exponent, fnma(s.w, s.low, fms(half, s.w, exponent)) + a_low);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x, V mu, V sigma) {
+    return product(g, density(V(1), x, mu, sigma));
+  }
+  template <class V>
+  static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V mu, V sigma) {
+    terms[0] = product(g, -density(V(1), x, mu, sigma));
+    terms[1] = product(g, -density(Standardised<V>(x, mu, sigma).w, x, mu, sigma));
+  }
+};
+
+}  // namespace
+}  // namespace halfwave::activations
