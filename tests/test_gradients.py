@@ -145,7 +145,7 @@ def test_parameter_gradients_are_slopes(name: str) -> None:
 @pytest.mark.parametrize("fmt", [FLOAT32, FLOAT64], ids=lambda f: f.name)
 @each_sum
 def test_each_term_is_accurate(name: str, fmt: Format) -> None:
-    """A sum of one term is within the 3 units that the docstring states."""
+    """A sum of one term is within the 4 units that the docstring states."""
     function, formula = hw.functions()[name], REFERENCES[name].parameter_derivatives
     assert formula is not None, f"add the parameter derivatives of {name} to tests/reference.py"
     for given in sets(name):
@@ -158,7 +158,7 @@ def test_each_term_is_accurate(name: str, fmt: Format) -> None:
         for k, gradient in enumerate(gradients):
             errors = [exact_error(r, true[k], fmt) for r, true in zip(gradient, exactly, strict=True)]
             worst = int(np.argmax(errors))
-            assert errors[worst] <= 3, (k, parameters, float(x[worst]).hex(), gradient[worst])
+            assert errors[worst] <= 4, (k, parameters, float(x[worst]).hex(), gradient[worst])
 
 
 SHAPES = [(), (1,), (5,), (3, 1), (4, 1, 1), (4, 1, 5), (1, 3, 1), (4, 3, 5), (2, 1, 1, 1), (2, 4, 3, 5)]
@@ -180,7 +180,7 @@ def check_sum(total: Any, terms: np.ndarray, shape: tuple[int, ...], fmt: Format
     expected = np.array([math.fsum(row) for row in rows]).reshape(shape)
     size = np.array([math.fsum(np.abs(row)) for row in rows]).reshape(shape)
     assert np.shape(total) == shape
-    assert (np.abs(total - expected) <= 3 * unit(size, fmt)).all()
+    assert (np.abs(total - expected) <= 4 * unit(size, fmt)).all()
 
 
 @each_sum

@@ -423,7 +423,7 @@ def test_outer(case: Case) -> None:
 @binary
 def test_reduce_and_accumulate(case: Case, dtype: Any) -> None:
     """Operands that overlap with the output by one element: strictly one after the other."""
-    x = np.random.default_rng(12).normal(size=(50, 3)).astype(dtype)
+    x = np.abs(np.random.default_rng(12).normal(size=(50, 3))).astype(dtype)  # in the domain of every parameter
     steps = [x[0]]
     for row in x[1:]:
         steps.append(case.ufunc(steps[-1], row))

@@ -1,0 +1,98 @@
+// Runs operations of the kernels on operands from a file, so that another processor's results can be compared, bit for
+// bit, with this one's. A job is a line, `set role row storage n`, and then n values of each data operand and parameter;
+// its results go out contiguous and strided.
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "table.hpp"
+
+namespace halfwave {
+extern const InstructionSet instruction_set_scalar, instruction_set_neon;
+}
+
+namespace {
+
+using namespace halfwave;
+
+template <class T, std::size_t n>
+const T& find(const std::pair<const char*, T> (&table)[n], const std::string& name) {
+  for (const auto& [key, value] : table)
+    if (name == key) return value;
+  throw std::invalid_argument(name);
+}
+
+const std::pair<const char*, const InstructionSet*> sets[] = {{"scalar", &instruction_set_scalar},
+                                                              {"neon", &instruction_set_neon}};
+const std::pair<const char*, Role> role_names[] = {
+    {"forward", Role::forward},
+    {"backward", Role::backward},
+    {"backward_from_output", Role::backward_from_output},
+    {"parameter_terms", Role::parameter_terms},
+    {"backward_gate", Role::backward_gate},
+    {"backward_up", Role::backward_up},
+};
+
+struct Stored {
+  Storage storage;
+  std::size_t size;
+};
+const std::pair<const char*, Stored> storage_names[] = {{"float16", {Storage::float16, 2}},
+                                                        {"float32", {Storage::float32, 4}},
+                                                        {"float64", {Storage::float64, 8}}};
+
+using Bytes = std::vector<char>;
+
+void copy(const char* from, std::size_t from_stride, char* to, std::size_t to_stride, std::size_t item, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t b = 0; b < item; ++b) to[i * to_stride + b] = from[i * from_stride + b];
+}
+
+void run(const InstructionSet& set, const Operation& op, const Stored& stored, std::size_t n, std::size_t step,
+         const std::vector<Bytes>& inputs, std::ofstream& results) {
+  std::vector<Bytes> memory;
+  std::vector<char*> pointers;
+  std::vector<std::ptrdiff_t> strides;
+  for (int k = 0; k < op.operands(); ++k) {
+    const bool parameter = k >= op.data && k < op.data + op.parameters;
+    const std::size_t item = parameter && stored.size < sizeof(float) ? sizeof(float) : stored.size;
+    memory.emplace_back(n * step * item);
+    if (k < op.data + op.parameters) copy(inputs[std::size_t(k)].data(), item, memory.back().data(), step * item, item, n);
+    strides.push_back(std::ptrdiff_t(step * item));
+  }
+  for (Bytes& m : memory) pointers.push_back(m.data());
+  set.run(op, stored.storage, pointers.data(), strides.data(), 0, n);
+  for (int k = op.data + op.parameters; k < op.operands(); ++k) {
+    Bytes packed(n * stored.size);
+    copy(memory[std::size_t(k)].data(), step * stored.size, packed.data(), stored.size, stored.size, n);
+    results.write(packed.data(), std::streamsize(packed.size()));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return std::fprintf(stderr, "usage: runner JOBS RESULTS\n"), 2;
+  std::ifstream jobs(argv[1], std::ios::binary);
+  std::ofstream results(argv[2], std::ios::binary);
+  std::string set_name, role, storage;
+  std::size_t row, n;
+  while (jobs >> set_name >> role >> storage >> row >> n) {
+    jobs.get();
+    const InstructionSet& set = *find(sets, set_name);
+    const Operation& op = set.rows[row][find(role_names, role)];
+    const Stored& stored = find(storage_names, storage);
+    std::vector<Bytes> inputs;
+    for (int k = 0; k < op.data + op.parameters; ++k) {
+      const std::size_t item = k >= op.data && stored.size < sizeof(float) ? sizeof(float) : stored.size;
+      inputs.emplace_back(n * item);
+      jobs.read(inputs.back().data(), std::streamsize(inputs.back().size()));
+    }
+    for (const std::size_t step : {1, 3}) run(set, op, stored, n, step, inputs, results);
+  }
+  return results.good() ? 0 : 1;
+}

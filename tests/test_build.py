@@ -1,0 +1,283 @@
+"""What is compiled: kernels that leak nothing into the linker, and NEON's, whose bits are those of this processor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import halfwave as hw
+import numpy as np
+import pytest
+
+from tests import digests, floating_point
+from tests.cases import CASES, Case, canonical, defaults, parameter_sets
+from tests.rounding import FORMATS, Format
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "csrc"
+CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
+
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # tools of pip's first
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="ELF objects and GNU tools are Linux's")
+
+
+def run(*command: Any, **options: Any) -> str:
+    """Run a command, and fail with all that it says if it fails."""
+    environment = {**os.environ, "PATH": PATH}
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, env=environment, **options
+    )
+    assert done.returncode == 0, f"{shlex.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def need(*tools: str) -> None:
+    """Skip, or fail where NEON must not go untested, if a tool is missing."""
+    missing = [t for t in tools if shutil.which(t, path=PATH) is None]
+    if missing and os.environ.get("HALFWAVE_REQUIRE_NEON") == "1":
+        pytest.fail(f"HALFWAVE_REQUIRE_NEON is set, and there is no {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"there is no {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How the build compiles the kernels for an instruction set."""
+
+    instructions: str
+    command: tuple[str, ...]
+
+    def object(self, folder: Path) -> Path:
+        """Compile them, unless the folder has what these sources and this command give."""
+        content = "".join(p.read_text() for p in [*sorted(SOURCES.rglob("*.hpp")), SOURCES / "kernels.cpp"])
+        compiler = run(self.command[0], "--version")
+        key = hashlib.sha256("\0".join([content, compiler, *self.command]).encode()).hexdigest()[:16]
+        target = folder / f"kernels_{self.instructions}_{key}.o"
+        if not target.exists():
+            for old in folder.glob(f"kernels_{self.instructions}_*.o"):
+                old.unlink()
+            partial = target.with_suffix(".partial")
+            run(*self.command, "-c", SOURCES / "kernels.cpp", "-o", partial)
+            partial.rename(target)
+        return target
+
+    def cross(self, instructions: str) -> Kernel:
+        """The same for another processor."""
+        options = [o for o in self.command[1:] if not o.startswith("-DHALFWAVE_ISA=")]
+        return Kernel(instructions, (CROSS_COMPILER, *options, f"-DHALFWAVE_ISA={instructions}"))
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kernel]:
+    """The commands that CMake makes of CMakeLists.txt."""
+    need("cmake")
+    folder = tmp_path_factory.mktemp("configured")
+    pybind11 = pytest.importorskip("pybind11", reason="the build needs pybind11")
+    generator = ["-G", "Ninja"] if shutil.which("ninja", path=PATH) else []
+    run(
+        *("cmake", "-S", ROOT, "-B", folder, *generator, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"),
+        *("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}"),
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+    )
+    found = {}
+    for entry in json.loads((folder / "compile_commands.json").read_text()):
+        if not entry["file"].endswith("kernels.cpp"):
+            continue
+        command = shlex.split(entry["command"])
+        at = command.index("-o")
+        kept = [c for c in command[:at] + command[at + 2 :] if c not in ("-c", entry["file"])]
+        instructions = re.search(r"-DHALFWAVE_ISA=(\w+)", entry["command"])
+        assert instructions is not None
+        found[instructions[1]] = Kernel(instructions[1], tuple(kept))
+    return found
+
+
+@pytest.fixture(scope="module")
+def objects_folder(request: pytest.FixtureRequest) -> Path:
+    """Where objects stay between runs of the tests."""
+    return request.config.cache.mkdir("halfwave-kernels")
+
+
+def compile_all(kernels: list[Kernel], folder: Path) -> dict[str, Path]:
+    """All of them, on as many processors as there are."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip((k.instructions for k in kernels), pool.map(lambda k: k.object(folder), kernels), strict=True))
+
+
+# ---- Symbols ---------------------------------------------------------------------------------------------------------
+
+# What a compiler may always call, and the fused operations of processors without them, which are exact.
+MAY_BE_CALLED = {"memcpy", "memset", "memmove", "fma", "fmaf", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+
+
+def check_symbols(path: Path, instructions: str) -> None:
+    """The table is all that the linker sees; a weak function could replace the one of a lesser processor."""
+    defined = run("nm", "--defined-only", "--extern-only", "--format=posix", path).splitlines()
+    names = [line.split()[0] for line in defined]
+    assert len(names) == 1, defined
+    assert re.fullmatch(rf"_ZN8halfwave\d+instruction_set_{instructions}E", names[0])
+    assert defined[0].split()[1] in "DR"
+    undefined = {line.split()[0] for line in run("nm", "--undefined-only", "--format=posix", path).splitlines()}
+    assert undefined <= MAY_BE_CALLED
+    sections = run("objdump", "-h", path)
+    assert ".init_array" not in sections, "a static initialiser would run on every processor"
+    assert ".ctors" not in sections
+
+
+@on_linux
+def test_kernels_show_the_linker_one_symbol(kernels: dict[str, Kernel], objects_folder: Path) -> None:
+    """Each instruction set's table, with no function of the standard library beside it."""
+    need("nm", "objdump")
+    assert set(hw.instruction_sets()) <= set(kernels)
+    for instructions, path in compile_all(list(kernels.values()), objects_folder).items():
+        check_symbols(path, instructions)
+
+
+@on_linux
+def test_module_exports_its_initialiser_only() -> None:
+    """Nothing of ours can meet a symbol of another library."""
+    need("nm")
+    defined = [
+        line.split() for line in run("nm", "-D", "--defined-only", "--format=posix", hw._core.__file__).splitlines()
+    ]
+    # The compiler describes standard types for everybody to see; any library's description will do.
+    standard = [name for name, kind, *_ in defined if kind in "VW" or name.startswith(("_ZTI", "_ZTS"))]
+    assert not any("halfwave" in name for name in standard)
+    assert {name for name, *_ in defined} - set(standard) == {"PyInit__core"}
+
+
+# ---- NEON ------------------------------------------------------------------------------------------------------------
+
+SAMPLE = 700
+
+
+@cache
+def sampled(fmt: Format, count: int) -> list[np.ndarray]:
+    """Operands that are everywhere the same; few enough for an emulator."""
+    return [a[::5][:SAMPLE].copy() for a in digests.operands(fmt, count)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An operation, its operands, and what this processor makes of them."""
+
+    name: str
+    role: str
+    index: int
+    fmt: Format
+    operands: list[np.ndarray]
+    expected: list[np.ndarray]
+
+    def request(self, instructions: str) -> bytes:
+        """What the runner reads."""
+        line = f"{instructions} {self.role} {self.fmt.name} {self.index} {self.operands[0].size}\n"
+        return line.encode() + b"".join(a.tobytes() for a in self.operands)
+
+
+def ufunc_jobs(case: Case, fmt: Format) -> list[Job]:
+    """Each ufunc with its default parameters and with two other sets."""
+    jobs = []
+    for parameters in parameter_sets(case)[:3]:
+        data = sampled(fmt, len(case.data))
+        full = [np.full(data[0].size, p, fmt.computed) for p in parameters]
+        jobs.append(Job(case.name, case.role, _index(case.name), fmt, [*data, *full], [case.ufunc(*data, *full)]))
+    return jobs
+
+
+def term_jobs(name: str, fmt: Format) -> list[Job]:
+    """The terms of parameter gradients: sums of one."""
+    function = hw.functions()[name]
+    data = sampled(fmt, 2)
+    full = [np.full(data[0].size, p, fmt.computed) for p in defaults(function, name)]
+    terms = function.parameter_backward(*data, *full)
+    return [Job(name, "parameter_terms", _index(name), fmt, [*data, *full], list(terms))]
+
+
+def _index(name: str) -> int:
+    return next(e["index"] for e in hw._core.catalogue if e["name"] == name)
+
+
+def all_jobs() -> list[Job]:
+    """Every function, role and dtype."""
+    formats = [FORMATS[d] for d in ("float16", "float32", "float64")]
+    jobs = [job for case in CASES for fmt in formats for job in ufunc_jobs(case, fmt)]
+    summed = [n for n, f in hw.functions().items() if f.parameter_backward]
+    return jobs + [job for name in summed for fmt in formats[1:] for job in term_jobs(name, fmt)]
+
+
+def runner(kernels: dict[str, Kernel], folder: Path, target: Path) -> Path:
+    """The program that runs the kernels of NEON and those for no instruction set in particular, on an ARM."""
+    need(CROSS_COMPILER, EMULATOR)
+    cross = [kernels["scalar"].cross(i) for i in ("neon", "scalar")]
+    arm = folder / "aarch64"
+    arm.mkdir(exist_ok=True)
+    objects = compile_all(cross, arm)
+    source = Path(__file__).parent / "neon" / "runner.cpp"
+    options = ("-std=c++20", "-O1", "-static", f"-I{SOURCES}")
+    run(CROSS_COMPILER, *options, source, *objects.values(), "-o", target)
+    return target
+
+
+@on_linux
+def test_neon_gives_the_same_bits(kernels: dict[str, Kernel], objects_folder: Path, tmp_path: Path) -> None:
+    """Every function on ARM's vectors, and on its scalars, against what this processor computes."""
+    if "neon" in hw.instruction_sets():
+        pytest.skip("this processor has NEON, and the other tests have used it")
+    program = runner(kernels, objects_folder, tmp_path / "runner")
+    jobs = all_jobs()
+    for instructions in ("neon", "scalar"):
+        (tmp_path / "jobs").write_bytes(b"".join(job.request(instructions) for job in jobs))
+        run(EMULATOR, program, tmp_path / "jobs", tmp_path / "results")
+        results = memoryview((tmp_path / "results").read_bytes())
+        for job in jobs:
+            for layout in ("contiguous", "strided"):
+                for expected in job.expected:
+                    found = np.frombuffer(results[: expected.nbytes], expected.dtype)
+                    if job.role == "parameter_terms":
+                        found = found + 0  # as a sum of one has no -0
+                    results = results[expected.nbytes :]
+                    wrong = np.flatnonzero(canonical(found) != canonical(expected))
+                    assert wrong.size == 0, (
+                        f"{job.name} {job.role} {job.fmt.name} {instructions} {layout}: {wrong.size} differ, e.g. at "
+                        f"{[v[wrong[0]] for v in job.operands]}: {found[wrong[0]]!r}, here {expected[wrong[0]]!r}"
+                    )
+        assert len(results) == 0
+
+
+# ---- The import ------------------------------------------------------------------------------------------------------
+
+
+def test_import_needs_numpy_only() -> None:
+    """And Python's own library."""
+    code = "import sys, numpy; before = set(sys.modules); import halfwave; print(*set(sys.modules) - before)"
+    imported = {name.split(".")[0] for name in run(sys.executable, "-c", code).split()}
+    assert imported <= {"halfwave", *sys.stdlib_module_names}
+
+
+@floating_point.needs_mxcsr
+def test_import_leaves_the_floating_point_environment_alone() -> None:
+    """A library that was linked with -ffast-math would flush subnormals from its import on."""
+    code = (
+        "from tests.floating_point import _environment as state; import numpy; before = state(); import halfwave; "
+        "assert state()[-1] & ~0x3f == before[-1] & ~0x3f"
+    )
+    run(sys.executable, "-c", code, cwd=ROOT)
+
+
+def test_module_says_what_it_is() -> None:
+    """`python -m halfwave`: the version, the instruction sets and all functions."""
+    said = run(sys.executable, "-m", "halfwave")
+    for word in (hw.__version__, hw.instruction_set(), *hw.instruction_sets(), *hw.functions()):
+        assert word in said
