@@ -12,10 +12,13 @@ namespace {
 // ---- Operations: what each role asks of an activation's struct -------------------------------------------------------
 
 // f(x[0], x[1], …) for the first n elements of x.
+template <class V, class F, size_t... i>
+HALFWAVE_INLINE auto apply_each(F f, const V* x, std::index_sequence<i...>) {
+  return f(x[i]...);
+}
 template <size_t n, class V, class F>
 HALFWAVE_INLINE auto apply(F f, const V* x) {
-  return [&]<size_t... i>(std::index_sequence<i...>) HALFWAVE_INLINE_LAMBDA { return f(x[i]...); }
-  (std::make_index_sequence<n>{});
+  return apply_each(f, x, std::make_index_sequence<n>{});
 }
 
 template <class A>

@@ -114,8 +114,8 @@ void use_instruction_set(const std::string& name, const char* source) {
     }
     allowed += (allowed.empty() ? "" : ", ") + std::string(set->name);
   }
-  throw std::invalid_argument(std::string(source) + "='" + name + "' is not an instruction set that this CPU has; allowed here: " +
-                              allowed);
+  throw std::invalid_argument(std::string(source) + "='" + name +
+                              "' is not an instruction set that this CPU has; allowed here: " + allowed);
 }
 
 }  // namespace halfwave

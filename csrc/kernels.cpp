@@ -89,7 +89,8 @@ void drive(const Operation& op, char* const* operands, const ptrdiff_t* strides,
   }
 }
 
-void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin, size_t end) {
+void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin,
+         size_t end) {
   const FloatingPointState state;
   switch (storage) {
     case Storage::float16: return drive<Half>(op, operands, strides, begin, end);
@@ -118,7 +119,7 @@ double sum(const T* terms, size_t n) {
 #define HALFWAVE_TABLE_(isa) HALFWAVE_CONCATENATE(instruction_set_, isa)
 
 extern const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA);
-const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {HALFWAVE_STRING(HALFWAVE_ISA), Rows<activations::Catalogue>::table, run, sum<float>,
-                                                      sum<double>};
+const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {
+    HALFWAVE_STRING(HALFWAVE_ISA), Rows<activations::Catalogue>::table, run, sum<float>, sum<double>};
 
 }  // namespace halfwave

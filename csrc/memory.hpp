@@ -32,8 +32,8 @@ struct Native {
   static T* target(char* to, ptrdiff_t stride, T* buffer) {
     return stride == sizeof(T) ? reinterpret_cast<T*>(to) : buffer;
   }
-  static void store(const Operation&, const T* const*, bool, T* const* results, char* const* to, const ptrdiff_t* strides,
-                    size_t n, int outputs) {
+  static void store(const Operation&, const T* const*, bool, T* const* results, char* const* to,
+                    const ptrdiff_t* strides, size_t n, int outputs) {
     for (int k = 0; k < outputs; ++k)
       if (strides[k] != sizeof(T)) scatter(to[k], strides[k], results[k], n);
   }
@@ -84,7 +84,10 @@ struct Half {
   }
   static float* target(char*, ptrdiff_t, float* buffer) { return buffer; }
 
-  // The halves at both ends of each result's error interval; returns whether any two differ.
+  static bool is_nan(uint16_t half) { return (half & 0x7fff) > 0x7c00; }
+
+  // The halves at both ends of each result's error interval; returns whether any is not settled by them. NaN is not: the
+  // float product of an infinity and a derivative that vanishes in float may be a number.
   static bool narrow(const float* from, uint16_t* low, uint16_t* high, size_t n) {
     constexpr float error = 0x1p-21f;  // twice what 2 ULP can be
     uint16_t difference = 0;
@@ -93,7 +96,7 @@ struct Half {
       store_half(low + i, fnma(x, Vec<float>(error), x));
       store_half(high + i, fma(x, Vec<float>(error), x));
     }
-    for (size_t i = 0; i < n; ++i) difference |= low[i] ^ high[i];
+    for (size_t i = 0; i < n; ++i) difference |= uint16_t((low[i] ^ high[i]) | is_nan(high[i]));
     return difference != 0;
   }
 
@@ -114,7 +117,7 @@ struct Half {
     uint16_t rare[chunk];
     size_t m = 0;
     for (size_t i = 0; i < n; ++i)
-      if (low[i] != high[i]) rare[m++] = static_cast<uint16_t>(i);
+      if (low[i] != high[i] || is_nan(high[i])) rare[m++] = static_cast<uint16_t>(i);
 
     double wide[max_operands][chunk];
     const double* wide_in[max_operands];

@@ -57,7 +57,8 @@ py::dict describe(const Info& info, int row) {
   py::list parameters;
   for (int k = 0; k < info.parameter_count(); ++k) {
     const Parameter& p = info.parameters[k];
-    parameters.append(py::make_tuple(p.name, p.required ? py::object(py::none()) : py::object(py::float_(p.value)), p.meaning));
+    parameters.append(
+        py::make_tuple(p.name, p.required ? py::object(py::none()) : py::object(py::float_(p.value)), p.meaning));
   }
   d["parameters"] = parameters;
   py::dict bounds;
@@ -73,9 +74,7 @@ py::dict describe(const Info& info, int row) {
   for (const RoleName& r : role_names) {
     const Operation& op = operations[r.role];
     if (!op) continue;
-    // A ufunc with two outputs is the back of a plain function.
-    const std::string name = (op.outputs > 1 ? "_" : "") + std::string(info.name) + r.suffix;
-    PyObject* ufunc = make_ufunc(info, row, r.role, name);
+    PyObject* ufunc = make_ufunc(info, row, r.role, std::string(info.name) + r.suffix);
     if (!ufunc) throw py::error_already_set();
     ufuncs[r.key] = py::reinterpret_steal<py::object>(ufunc);
   }
@@ -118,7 +117,15 @@ py::object sum_outputs(int row, Role role, const std::vector<py::object>& operan
   return total;
 }
 
-py::object sum_parameter_terms(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed, int output) {
+// Raises ValueError unless the parameters of a forward ufunc are in its domain.
+void check_domain(const py::object& ufunc, const std::vector<py::object>& parameters) {
+  std::vector<PyObject*> pointers;
+  for (const py::object& p : parameters) pointers.push_back(p.ptr());
+  if (!check_parameters(ufunc.ptr(), pointers.data())) throw py::error_already_set();
+}
+
+py::object sum_parameter_terms(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed,
+                               int output) {
   return sum_outputs(row, Role::parameter_terms, operands, summed, output);
 }
 
@@ -141,6 +148,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("instruction_sets", &instruction_set_names);
   m.def("instruction_set", [] { return current_instruction_set().name; });
   m.def("use_instruction_set", [](const std::string& name) { use_instruction_set(name, "instruction set"); });
+  m.def("check_domain", &check_domain);
   m.def("set_direct_calls", &set_direct_calls);
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);

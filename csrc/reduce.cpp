@@ -76,8 +76,8 @@ double sum_chunk_of(const InstructionSet& set, const T* terms, std::size_t n) {
 }
 
 template <class T>
-double sum_one(const Operation& op, Storage storage, const std::vector<Axis>& rows, const Axis& row, std::size_t operands,
-               const Pointers& start, int output) {
+double sum_one(const Operation& op, Storage storage, const std::vector<Axis>& rows, const Axis& row,
+               std::size_t operands, const Pointers& start, int output) {
   const FloatingPointState state;
   const InstructionSet& set = current_instruction_set();
   T terms[max_outputs][sum_chunk];
@@ -128,9 +128,8 @@ void sum_terms(const Operation& op, Storage storage, const std::vector<PyArrayOb
   Pointers start{};
   for (std::size_t k = 0; k < operands.size(); ++k) start[k] = PyArray_BYTES(operands[k]);
   for_each(kept, operands.size(), start, [&](const Pointers& at) {
-    *total++ = storage == Storage::float64
-                   ? sum_one<double>(op, storage, rows, row, operands.size(), at, output)
-                   : sum_one<float>(op, storage, rows, row, operands.size(), at, output);
+    *total++ = storage == Storage::float64 ? sum_one<double>(op, storage, rows, row, operands.size(), at, output)
+                                           : sum_one<float>(op, storage, rows, row, operands.size(), at, output);
   });
 }
 

@@ -49,9 +49,7 @@ struct Ufunc {
   const Condition& condition() const { return from_output() ? info.from_output_domain : info.domain; }
   const Operation& operation() const { return current_instruction_set().rows[row][role]; }
 
-  static Ufunc& of(PyObject* ufunc) {
-    return *static_cast<Ufunc*>(reinterpret_cast<PyUFuncObject*>(ufunc)->data[0]);
-  }
+  static Ufunc& of(PyObject* ufunc) { return *static_cast<Ufunc*>(reinterpret_cast<PyUFuncObject*>(ufunc)->data[0]); }
 };
 
 // ---- Loops and dtypes -------------------------------------------------------------------------------------------------
@@ -101,10 +99,12 @@ const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[],
                  dtype_name(signature[k]).c_str(), supported_dtypes);
     return nullptr;
   }
-  PyArray_DTypeMeta* given[max_data];
+  PyArray_DTypeMeta* given[max_operands];
   int n = 0;
   for (int k = 0; k < self.data; ++k)
     if (op_dtypes[k]) given[n++] = op_dtypes[k];
+  // A reduction knows the dtype of its second operand only.
+  if (n == 0 && op_dtypes[self.data]) given[n++] = op_dtypes[self.data];
   PyArray_DTypeMeta* common = n ? PyArray_PromoteDTypeSequence(n, given) : nullptr;
   if (!common && n) PyErr_Clear();
   int number = common ? common->type_num : NPY_NOTYPE;
@@ -172,7 +172,8 @@ bool add_loops(PyObject* ufunc, const Ufunc& self) {
       dtypes[k] = dtype_class(parameter ? types[t].parameter_number : types[t].number);
     }
     void* function = reinterpret_cast<void*>(loops[t]);
-    PyType_Slot slots[] = {{NPY_METH_strided_loop, function}, {NPY_METH_unaligned_strided_loop, function}, {0, nullptr}};
+    PyType_Slot slots[] = {
+        {NPY_METH_strided_loop, function}, {NPY_METH_unaligned_strided_loop, function}, {0, nullptr}};
     PyArrayMethod_Spec spec{};
     spec.name = self.name.c_str();
     spec.nin = self.data + self.parameters;
@@ -208,7 +209,9 @@ void list_types(PyUFuncObject* ufunc, const Ufunc& self) {
 
 // ---- Calls ------------------------------------------------------------------------------------------------------------
 
-bool is_number(PyObject* object) { return PyFloat_CheckExact(object) || PyLong_CheckExact(object) || PyBool_Check(object); }
+bool is_number(PyObject* object) {
+  return PyFloat_CheckExact(object) || PyLong_CheckExact(object) || PyBool_Check(object);
+}
 
 // The value of a real scalar, Python's or NumPy's, 0-d arrays included; nothing for whatever else it is.
 std::optional<double> scalar_value(PyObject* object) {
@@ -230,15 +233,26 @@ bool reject(const Ufunc& self) {
   return false;
 }
 
+// A real array or sequence as a float64 array; nullptr for what is not real.
+PyObject* as_doubles(PyObject* object) {
+  PyObject* array = PyArray_FROM_O(object);
+  if (!array || !is_real(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(array)))) {
+    Py_XDECREF(array);
+    return nullptr;
+  }
+  PyObject* doubles = PyArray_FROMANY(array, NPY_DOUBLE, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST);
+  Py_DECREF(array);
+  return doubles;
+}
+
 // Whether the condition holds for all elements of parameters of which some are arrays.
 bool holds_everywhere(const Ufunc& self, PyObject* const* given) {
   PyObject* arrays[max_parameters] = {};
   bool usable = true;
   for (int k = 0; k < self.parameters && usable; ++k) {
-    if (!PyArray_Check(given[k]) && !scalar_value(given[k])) usable = false;
-    if (usable && PyArray_Check(given[k]) && !is_real(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(given[k])))) usable = false;
-    if (usable) arrays[k] = PyArray_FROMANY(given[k], NPY_DOUBLE, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST);
-    if (!arrays[k]) usable = false;
+    const bool sequence = PyList_Check(given[k]) || PyTuple_Check(given[k]);
+    if (sequence || PyArray_Check(given[k]) || scalar_value(given[k])) arrays[k] = as_doubles(given[k]);
+    usable = arrays[k] != nullptr;
   }
   bool holds = true;
   PyErr_Clear();  // what is wrong with their dtypes or shapes is NumPy's to say
@@ -466,8 +480,7 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
     for (Py_ssize_t i = 0; i < kept; ++i) PyTuple_SET_ITEM(remaining, i, Py_NewRef(names[i]));
   }
   const std::size_t positional = std::size_t(nargs > inputs ? nargs : inputs);
-  PyObject* result =
-      self.numpy_call(callable, filled, positional | PY_VECTORCALL_ARGUMENTS_OFFSET, remaining);
+  PyObject* result = self.numpy_call(callable, filled, positional | PY_VECTORCALL_ARGUMENTS_OFFSET, remaining);
   Py_XDECREF(remaining);
   return result;
 }
@@ -510,11 +523,20 @@ bool wrap_calls(PyObject* ufunc, Ufunc& self) {
 
 bool import_numpy() { return PyArray_ImportNumPyAPI() == 0 && PyUFunc_ImportUFuncAPI() == 0; }
 
+bool check_parameters(PyObject* ufunc, PyObject* const* parameters) {
+  return check_domain(Ufunc::of(ufunc), parameters);
+}
+
 void set_direct_calls(bool enabled) { direct_calls.store(enabled); }
 
 PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& name) {
   const Operation& op = current_instruction_set().rows[row][role];
-  auto* self = new Ufunc{.info = info, .row = row, .role = role, .name = name, .data = op.data, .parameters = op.parameters,
+  auto* self = new Ufunc{.info = info,
+                         .row = row,
+                         .role = role,
+                         .name = name,
+                         .data = op.data,
+                         .parameters = op.parameters,
                          .outputs = op.outputs};
   PyObject* ufunc = PyUFunc_FromFuncAndData(nullptr, &self->address, nullptr, 0, self->data + self->parameters,
                                             self->outputs, PyUFunc_None, self->name.c_str(), nullptr, 0);

@@ -16,6 +16,9 @@ bool import_numpy();
 // catalogue. The ufunc is never freed.
 PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& name);
 
+// Whether scalar parameters lie in the domain of one of our ufuncs; false with a Python error set.
+bool check_parameters(PyObject* ufunc, PyObject* const* parameters);
+
 // Calls that need nothing of NumPy's machinery go around it, with the same results; tests switch this off to compare.
 void set_direct_calls(bool enabled);
 

@@ -19,8 +19,8 @@ import mpmath
 from mpmath import mpf
 
 HEADER = pathlib.Path(__file__).resolve().parent.parent / "csrc/math/coefficients.hpp"
-PRECISION = 400
-SAMPLES = 1500
+PRECISION = 200
+SAMPLES = 700
 WIDTH = 120
 
 mpmath.mp.prec = PRECISION
@@ -60,24 +60,43 @@ FORMATS = (FLOAT, DOUBLE)
 FUNCTIONS = {
     "logistic": "1/(1+exp(-x))",
     "silu_derivative": "logistic(x)*(1+x*logistic(-x))",
+    "quick_gelu_derivative": "silu_derivative(x*1702/1000)",
+    "tanh_gate": "sqrt(8/pi)*(x+x^3*44715/1000000)",
+    "gelu_tanh_derivative": "logistic(tanh_gate(x))*(1+logistic(-tanh_gate(x))*sqrt(8/pi)*(x+x^3*134145/1000000))",
+    "mish_derivative": "exp(x)*(4*(x+1)+exp(x)*(4*x+6+exp(x)*(4+exp(x))))/(2+exp(x)*(2+exp(x)))^2",
+    "mills": "exp(x^2/2)*erfc(x/sqrt(2))/2",
+    "gelu_derivative": "1-exp(-x^2/2)*(mills(x)-x/sqrt(2*pi))",
+    "gelu_slope": "(mills(x)-x/sqrt(2*pi))/(x-gelu_root)",
+}
+
+
+def evaluate(formula, x, known):
+    names = {name: getattr(mpmath, name) for name in ("exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sqrt")}
+    names |= {name: (lambda text: lambda at: evaluate(text, at, known))(text) for name, text in FUNCTIONS.items()}  # noqa: B023
+    return eval(formula.replace("^", "**"), names | ROOTS | {"x": x, "pi": mpmath.pi} | known)
+
+
+def root_near(formula, start):
+    return mpmath.findroot(lambda x: evaluate(formula, x, {}), start)
+
+
+ROOTS = {}
+ROOTS |= {
+    "silu_root": root_near("silu_derivative(x)", -1.2784645),
+    "gelu_root": root_near("mills(x)-x/sqrt(2*pi)", 0.7517915),
 }
 
 
 def exact_text(value):
-    """A float as a quotient of integers, which neither Sollya nor Python rounds."""
-    numerator, denominator = float(value).as_integer_ratio()
-    return f"({numerator}/{denominator})"
+    """A binary floating-point number in Sollya's notation, which rounds nothing."""
+    sign, mantissa, exponent, _ = mpf(value)._mpf_
+    return f"{'-' if sign else ''}{mantissa}b{exponent}"
 
 
-def evaluate(formula, x, **known):
-    names = {name: getattr(mpmath, name) for name in ("exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sqrt")}
-    names |= {name: (lambda text: lambda at: evaluate(text, at))(text) for name, text in FUNCTIONS.items()}
-    return eval(formula.replace("^", "**"), names | {"x": x, "pi": mpmath.pi} | known)
-
-
-def sollya(program):
-    definitions = "".join(f"{name} = {text};\n" for name, text in FUNCTIONS.items())
-    session = f"prec = {PRECISION}; display = dyadic;\n{definitions}{program}quit;\n"
+def sollya(program, known):
+    numbers = "".join(f"{name} = {exact_text(value)};\n" for name, value in (ROOTS | known).items())
+    functions = "".join(f"{name} = {text};\n" for name, text in FUNCTIONS.items())
+    session = f"prec = {PRECISION}; display = dyadic;\n{numbers}{functions}{program}quit;\n"
     result = subprocess.run(["sollya"], input=session, capture_output=True, text=True, check=True)
     return result.stdout
 
@@ -94,24 +113,37 @@ class Constant:
 
     def make(self, form, known):
         value = self.value(form, known)
-        known[self.name] = value
-        literal = str(value) if self.type else form.literal(form.round(value))
+        known[self.name] = form.round(value)
+        literal = str(value) if self.type else form.literal(known[self.name])
         return self.comment, f"static constexpr {self.type or form.name} {self.name} = {literal};"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Eight floats for lookup8, which serve double too."""
+
+    name: str
+    comment: str
+    value: Callable[[int], object]
+
+    def make(self, form, known):
+        literals = [FLOAT.literal(FLOAT.round(self.value(i))) for i in range(8)]
+        return self.comment, f"static constexpr float {self.name}[8] = {{{listed(literals)}}};"
 
 
 @dataclass(frozen=True)
 class Polynomial:
     """Coefficients p, ascending, for which given + x^shift p(x^step) approximates `function` in relative error.
 
-    {name} in a formula stands for a constant of the same struct. `exact` and `approximation`, with p for the
+    Formulas may name the constants that precede it in its struct. `exact` and `approximation`, with p for the
     polynomial's value, say what the error in the comment is an error of where that is not the fit itself.
     """
 
     name: str
     comment: str
     function: str
-    low: float
-    high: float
+    low: float | dict[str, float]
+    high: float | dict[str, float]
     terms: dict[str, int]
     given: str = "0"
     shift: int = 0
@@ -120,37 +152,37 @@ class Polynomial:
     approximation: str = ""
 
     def make(self, form, known):
-        texts = {name: exact_text(form.round(value)) for name, value in known.items()}
-        coefficients = self.fit(form, texts)
-        error = self.error(coefficients, texts)
+        coefficients = self.fit(form, known)
+        error = self.error(form, coefficients, known)
         print(f"  {form.name:8}{self.name:12}{len(coefficients):3} terms   2^{error:.2f}")
         literals = ", ".join(map(form.literal, coefficients))
         comment = f"{self.comment} {len(coefficients)} terms, relative error 2^{error:.1f}."
         return comment, f"static constexpr {form.name} {self.name}[{len(coefficients)}] = {{{literals}}};"
 
-    def fit(self, form, texts):
-        function, given = self.function.format(**texts), self.given.format(**texts)
-        powers = [self.shift + self.step * i for i in range(self.terms[form.name])]
+    def fit(self, form, known):
+        powers = [self.shift + self.step * i for i in range(of(self.terms, form))]
         output = sollya(
-            f"p = fpminimax({function}, [|{listed(powers)}|], [|{listed([form.precision] * len(powers))}|], "
-            f"[{exact_text(self.low)};{exact_text(self.high)}], relative, floating, {given});\n"
-            + "".join(f"coeff(p, {power});\n" for power in powers)
+            f"p = fpminimax({self.function}, [|{listed(powers)}|], [|{listed([form.precision] * len(powers))}|], "
+            f"[{exact_text(of(self.low, form, known))};{exact_text(of(self.high, form, known))}], "
+            f"relative, floating, {self.given});\n" + "".join(f"coeff(p, {power});\n" for power in powers),
+            known,
         )
         found = re.findall(r"^(-?\d+)(?:b(-?\d+))?$", output, re.M)
         if len(found) != len(powers):
             raise RuntimeError(f"Sollya found no {self.name} for {form.name}:\n{output}")
         return [mpmath.ldexp(int(mantissa), int(exponent or 0)) for mantissa, exponent in found]
 
-    def error(self, coefficients, texts):
-        function = (self.exact or self.function).format(**texts)
-        approximation = (self.approximation or f"{self.given}+x^{self.shift}*p").format(**texts)
-        middle, radius = (mpf(self.high) + self.low) / 2, (mpf(self.high) - self.low) / 2
+    def error(self, form, coefficients, known):
+        function = self.exact or self.function
+        approximation = self.approximation or f"{self.given}+x^{self.shift}*p"
+        low, high = mpf(of(self.low, form, known)), mpf(of(self.high, form, known))
+        middle, radius = (high + low) / 2, (high - low) / 2
         worst = mpf(0)
         for i in range(SAMPLES):
             x = middle - radius * mpmath.cos(mpmath.pi * i / (SAMPLES - 1))
             p = mpmath.polyval(coefficients[::-1], x**self.step)
-            exact = evaluate(function, x)
-            worst = max(worst, abs((evaluate(approximation, x, p=p) - exact) / exact))
+            exact = evaluate(function, x, known)
+            worst = max(worst, abs((evaluate(approximation, x, known | {"p": p}) - exact) / exact))
         return float(mpmath.log(worst, 2))
 
 
@@ -167,9 +199,14 @@ class Struct:
             known, body = {}, []
             for member in self.members:
                 comment, line = member.make(form, known)
-                body.append(indented(wrapped(comment, WIDTH - 4) + wrapped_code(line, WIDTH - 4)))
+                body.append(indented(wrapped(comment, WIDTH - 2) + wrapped_code(line, WIDTH - 2)))
             parts.append(f"template <>\nstruct {self.name}<{form.name}> {{\n" + "".join(body) + "};\n")
         return "\n".join(parts)
+
+
+def of(value, form, known=None):
+    value = value[form.name] if isinstance(value, dict) else value
+    return value(known) if callable(value) else value
 
 
 def listed(values):
@@ -189,7 +226,7 @@ def wrapped_code(line, width):
 
 
 def indented(text):
-    return textwrap.indent(text, "    ")
+    return textwrap.indent(text, "  ")
 
 
 # -- The table ---------------------------------------------------------------------------------------------------------
@@ -202,9 +239,77 @@ def ln2_high(form, _):
         return mpmath.ln2 + 0
 
 
-def silu_root(form, _):
-    return form.round(mpmath.findroot(lambda x: evaluate(FUNCTIONS["silu_derivative"], x), -1.2784645))
+def gal_centre(formula):
+    """The centre, of few bits, where the formula's value is nearest to a representable number (Gal's method)."""
 
+    def value(form, known):
+        def error(x):
+            exact = evaluate(formula, x, known)
+            return abs(form.round(exact) / exact - 1)
+
+        return min((1 + mpf(k) / 128 for k in range(-32, 33)), key=error)
+
+    return value
+
+
+def derivative_root(name, start, radius, terms):
+    """The zero of a derivative: its expansion about the representable number nearest to it."""
+    function = f"{name}_derivative"
+    return Struct(
+        "".join(map(str.capitalize, function.split("_"))) + "Root",
+        f"{name}'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.",
+        (
+            Constant("root", "", lambda form, _: root_near(f"{function}(x)", start)),
+            Constant("value", "", lambda form, known: evaluate(f"{function}(root)", 0, known)),
+            Constant("radius", "", lambda form, _: radius),
+            Polynomial(
+                "slope",
+                f"({name}'(root + d) - {name}'(root))/d for |d| < radius;",
+                function=f"({function}(root+x)-{function}(root))/x",
+                low=-float(radius) * 1.0001,
+                high=float(radius) * 1.0002,
+                terms=terms,
+                approximation="value+x*p",
+                exact=f"{function}(root+x)",
+            ),
+        ),
+    )
+
+
+def rounded_to(bits, value):
+    return mpmath.nint(value * mpf(2) ** bits) / mpf(2) ** bits
+
+
+def two_parts(name, value, high=None):
+    """A constant as name + name_low."""
+    return (
+        Constant(name, "", lambda form, _: high(form) if high else value),
+        Constant(f"{name}_low", "", lambda form, known: value - known[name]),
+    )
+
+
+def rounded_down(value):
+    return lambda form: mpmath.floor(value * mpf(2) ** (form.precision - 1)) / mpf(2) ** (form.precision - 1)
+
+
+def log1p_reciprocal(i):
+    return rounded_to(8, 1 / (1 + i / mpf("7.49"))) if i else mpf(1)
+
+
+def log1p_high(i):
+    return rounded_to(16, -mpmath.log(log1p_reciprocal(i)))
+
+
+def log1p_middle(i):
+    return FLOAT.round(-mpmath.log(log1p_reciprocal(i)) - log1p_high(i))
+
+
+def log1p_low(i):
+    return -mpmath.log(log1p_reciprocal(i)) - log1p_high(i) - log1p_middle(i)
+
+
+SELU_SCALE, SELU_ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
+GELU_TANH = mpmath.sqrt(8 / mpmath.pi)
 
 STRUCTS = (
     Struct(
@@ -256,23 +361,109 @@ STRUCTS = (
             ),
         ),
     ),
+    derivative_root("silu", -1.2784645, mpf(1) / 24, {"float": 4, "double": 9}),
+    derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
+    derivative_root("gelu_tanh", -0.7524614, mpf(1) / 32, {"float": 5, "double": 10}),
+    derivative_root("mish", -1.1924312, mpf(1) / 16, {"float": 6, "double": 12}),
     Struct(
-        "SiluDerivativeRoot",
-        "silu'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.",
+        "SeluConstants",
+        "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "
+        "infinity times both parts is infinity.",
         (
-            Constant("root", "", silu_root),
-            Constant("value", "", lambda form, known: evaluate(FUNCTIONS["silu_derivative"], known["root"])),
-            Constant("radius", "", lambda form, _: mpf(1) / 24),
+            *two_parts("scale", SELU_SCALE, rounded_down(SELU_SCALE)),
+            *two_parts("scale_alpha", SELU_SCALE * SELU_ALPHA, rounded_down(SELU_SCALE * SELU_ALPHA)),
+        ),
+    ),
+    Struct("QuickGeluConstants", "1.702 = beta + beta_low.", two_parts("beta", mpf("1.702"))),
+    Struct(
+        "GeluTanhConstants",
+        "a = sqrt(8/pi), b = 0.044715 a and b3 = 3 b. a is so short that its difference from a + b3 m^2 as rounded is "
+        "exact, for every m up to where the tail is 0.",
+        (
+            *two_parts("a", GELU_TANH, lambda form: rounded_to(form.precision - 5 - (form is DOUBLE) * 3, GELU_TANH)),
+            *two_parts("b", GELU_TANH * mpf("0.044715")),
+            *two_parts("b3", GELU_TANH * 3 * mpf("0.044715")),
+        ),
+    ),
+    Struct(
+        "Log1p",
+        "log(1 + e) = high + middle + low + z + z^2 tail(z), 0 <= e <= 1, z = reciprocal (1 + e) - 1, entry "
+        "rint(7.49 e).",
+        (
+            Table("reciprocal", "Of 8 bits.", log1p_reciprocal),
+            Table("high", "-log(reciprocal) in three parts, the first of 16 bits.", log1p_high),
+            Table("middle", "", log1p_middle),
+            Table("low", "", log1p_low),
+            Polynomial(
+                "tail",
+                "(log(1 + z) - z)/z^2 for |z| < 0.0675;",
+                function="log1p(x)",
+                given="x",
+                shift=2,
+                low=-0.0674,
+                high=0.0675,
+                terms={"float": 5, "double": 12},
+            ),
+        ),
+    ),
+    Struct(
+        "TanhShrinkSeries",
+        "x - tanh(x) = x z (cubic + z higher(z)), z = x^2, |x| < border.",
+        (
+            Constant("border", "", lambda form, _: mpf(7) / 8),
+            Constant("cubic", "", lambda form, _: mpf(1) / 3),
+            Polynomial(
+                "higher",
+                "((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border;",
+                function="x-tanh(x)",
+                given="cubic*x^3",
+                shift=5,
+                step=2,
+                low=2.0**-20,
+                high=0.8751,
+                terms={"float": 8, "double": 19},
+            ),
+        ),
+    ),
+    Struct(
+        "NormalTailSeries",
+        "With q = 1/(t + 3), for 0 <= t < largest: Phi(-t) = e^(-t^2/2) q mills(mills_centre - 8q) and "
+        "gelu'(-t) = e^(-t^2/2) (t - root) slope(slope_centre - 8q), where root = root_high + root_low.",
+        (
+            Constant("root_high", "", lambda form, _: ROOTS["gelu_root"]),
+            Constant("root_low", "", lambda form, known: ROOTS["gelu_root"] - known["root_high"]),
+            Constant("mills_centre", "", gal_centre("8/x*mills(8/x-3)")),
+            Polynomial(
+                "mills",
+                "e^(t^2/2) Phi(-t) (t + 3) in mills_centre - 8q;",
+                function="8/(mills_centre-x)*mills(8/(mills_centre-x)-3)",
+                low=lambda known: known["mills_centre"] - 8 / mpf(3),
+                high={
+                    "float": lambda known: known["mills_centre"] - 8 / mpf(17.8),
+                    "double": lambda known: known["mills_centre"] - 8 / mpf(42.1),
+                },
+                terms={"float": 11, "double": 28},
+            ),
+            Constant("slope_centre", "", gal_centre("gelu_slope(8/x-3)")),
             Polynomial(
                 "slope",
-                "(silu'(root + d) - silu'(root))/d for |d| < 1/24;",
-                function="(silu_derivative({root}+x)-silu_derivative({root}))/x",
-                low=-0.041667,
-                high=0.041668,
-                terms={"float": 4, "double": 9},
-                approximation="{value}+x*p",
-                exact="silu_derivative({root}+x)",
+                "(e^(t^2/2) Phi(-t) - t/sqrt(2 pi))/(t - root) in slope_centre - 8q;",
+                function="gelu_slope(8/(slope_centre-x)-3)",
+                low=lambda known: known["slope_centre"] - 8 / mpf(3),
+                high={
+                    "float": lambda known: known["slope_centre"] - 8 / mpf(17.8),
+                    "double": lambda known: known["slope_centre"] - 8 / mpf(42.1),
+                },
+                terms={"float": 10, "double": 25},
             ),
+        ),
+    ),
+    Struct(
+        "NormalPdf",
+        "1/sqrt(2 pi) = scale e^log_low.",
+        (
+            Constant("scale", "", lambda form, _: 1 / mpmath.sqrt(2 * mpmath.pi)),
+            Constant("log_low", "", lambda form, known: -mpmath.log(2 * mpmath.pi) / 2 - mpmath.log(known["scale"])),
         ),
     ),
 )

@@ -66,7 +66,8 @@ struct SquarePlus {
       .source = "J. T. Barron, Squareplus: a softplus-like algebraic rectifier, 2021, arXiv:2112.11687.",
       .parameters = {{.name = "b", .meaning = "squared width of the bend, >= 0", .value = 4.0}},
       .domain = {"b must be >= 0", [](const double* p) { return !(p[0] < 0); }},
-      .from_output_domain = {"b must be > 0: only then does y determine x", [](const double* p) { return !(p[0] <= 0); }},
+      .from_output_domain = {"b must be > 0: only then does y determine x",
+                             [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "y**2 / (y**2 + b / 4)",
       .forward = {2, 2},
       .backward = {2, 2},
@@ -90,7 +91,9 @@ struct SquarePlus {
       const V s_low = (smaller - (s - larger)) + fms(as, as, square);
       const V root = sqrt(s);
       h = root * back;
-      h_low = select((root > V(0)) & (root <= largest_finite<V>()), (fnma(root, root, s) + s_low) / (root + root), V(0)) * back;
+      h_low =
+          select((root > V(0)) & (root <= largest_finite<V>()), (fnma(root, root, s) + s_low) / (root + root), V(0)) *
+          back;
     }
   };
 

@@ -244,8 +244,9 @@ struct SparsePlus {
       .formula = "0 if x <= -1, (x + 1)**2 / 4 if -1 < x < 1, x if x >= 1",
       .derivative = "0 if x <= -1, (x + 1) / 2 if -1 < x < 1, 1 if x >= 1",
       .kink = "Smooth: the derivative at -1 is 0, at 1 it is 1.",
-      .source = "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
-                "ICML 2016, arXiv:1602.02068.",
+      .source =
+          "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
+          "ICML 2016, arXiv:1602.02068.",
       .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
       .forward = {2, 2},
       .backward = {0.5, 0.5},

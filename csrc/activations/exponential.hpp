@@ -9,20 +9,6 @@
 namespace halfwave::activations {
 namespace {
 
-// In two parts; the high ones are rounded down, so that the low ones are positive, and infinity times both is infinity.
-template <class T>
-struct SeluConstants;
-template <>
-struct SeluConstants<float> {
-  static constexpr float scale = 0x1.0cfabcp+0f, scale_low = 0x1.6a9114p-24f;
-  static constexpr float scale_alpha = 0x1.c212ccp+0f, scale_alpha_low = 0x1.903c0cp-26f;
-};
-template <>
-struct SeluConstants<double> {
-  static constexpr double scale = 0x1.0cfabd6a91132p+0, scale_low = 0x1.6f9a2b2ae3d88p-55;
-  static constexpr double scale_alpha = 0x1.c212cc640f031p+0, scale_alpha_low = 0x1.0428c2e0f6ed7p-56;
-};
-
 struct Elu {
   static constexpr Info info{
       .name = "elu",
@@ -30,12 +16,14 @@ struct Elu {
       .formula = "x if x > 0 else alpha * (exp(x) - 1)",
       .derivative = "1 if x > 0 else alpha * exp(x)",
       .kink = "The derivative at 0 is alpha.",
-      .source = "D.-A. Clevert, T. Unterthiner and S. Hochreiter, Fast and accurate deep network learning by exponential "
-                "linear units, ICLR 2016, arXiv:1511.07289.",
+      .source =
+          "D.-A. Clevert, T. Unterthiner and S. Hochreiter, Fast and accurate deep network learning by exponential "
+          "linear units, ICLR 2016, arXiv:1511.07289.",
       .parameters = {{.name = "alpha", .meaning = "minus the limit at -inf, any real number", .value = 1.0}},
       .from_output_domain = {"alpha must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
-      .from_output = "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
+      .from_output =
+          "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
       .forward = {2, 2},
       .backward = {2, 2},
       .backward_from_output = {1, 1},
@@ -63,11 +51,13 @@ struct Selu {
   static constexpr Info info{
       .name = "selu",
       .title = "Scaled exponential linear unit: keeps activations near mean 0 and variance 1.",
-      .formula = "scale * (x if x > 0 else alpha * (exp(x) - 1)), alpha = 1.6732632423543772, scale = 1.0507009873554805",
+      .formula =
+          "scale * (x if x > 0 else alpha * (exp(x) - 1)), alpha = 1.6732632423543772, scale = 1.0507009873554805",
       .derivative = "scale if x > 0 else scale * alpha * exp(x)",
       .kink = "The derivative at 0 is scale * alpha.",
-      .source = "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
-                "arXiv:1706.02515.",
+      .source =
+          "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
+          "arXiv:1706.02515.",
       .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
       .forward = {2, 2},
       .backward = {2, 2},
@@ -78,7 +68,8 @@ struct Selu {
   static HALFWAVE_INLINE V forward(V x) {
     using K = SeluConstants<typename V::Scalar>;
     const V e = expm1(x);
-    return select(x > V(0), fma(x, V(K::scale), x * V(K::scale_low)), fma(e, V(K::scale_alpha), e * V(K::scale_alpha_low)));
+    return select(x > V(0), fma(x, V(K::scale), x * V(K::scale_low)),
+                  fma(e, V(K::scale_alpha), e * V(K::scale_alpha_low)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -102,7 +93,9 @@ struct Celu {
       .derivative = "1 if x > 0 else exp(x / alpha)",
       .kink = "Smooth at 0, where the derivative is 1.",
       .source = "J. T. Barron, Continuously differentiable exponential linear units, 2017, arXiv:1704.07483.",
-      .parameters = {{.name = "alpha", .meaning = "minus the limit at -inf if positive, any number but 0", .value = 1.0}},
+      .parameters = {{.name = "alpha",
+                      .meaning = "minus the limit at -inf if positive, any number but 0",
+                      .value = 1.0}},
       .domain = {"alpha must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output_domain = {"alpha must be > 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] <= 0); }},
@@ -151,8 +144,10 @@ struct Celu {
     const V h = expm1_minus_x(q.t, low);
     const V product_h = fnma(q.t, h, h);
     const V product_low = fnma(q.t, h, h - product_h) + fnma(q.t, low, low);
-    const V near = fnma(q.t, q.t, product_h) + product_low;
-    const V far = times_exp(V(1) - q.t, q.t, q.rest / alpha) - V(1);
+    const V t_low = q.rest / alpha;
+    const V moved = fnma(t_low * q.t, h + q.t + V(1), product_low);  // the derivative is -t * e^t
+    const V near = fnma(q.t, q.t, product_h) + moved;
+    const V far = times_exp(V(1) - q.t, q.t, t_low) - V(1);
     terms[0] = select(x > V(0), flat(g, x), product(g, select(abs(q.t) < V(1.25f), near, far)));
   }
 };
@@ -169,7 +164,9 @@ struct Xielu {
       .note = "Error bounds are relative to the result in float32; in float64, near the roots, which move with the "
               "parameters, to the larger of the two terms.",
       .parameters = {{.name = "alpha_p", .meaning = "curvature for x > 0, any real number", .value = 0.8},
-                     {.name = "alpha_n", .meaning = "weight of the exponential for x <= 0, any real number", .value = 0.8},
+                     {.name = "alpha_n",
+                      .meaning = "weight of the exponential for x <= 0, any real number",
+                      .value = 0.8},
                      {.name = "beta", .meaning = "slope at 0, any real number", .value = 0.5}},
       .forward = {2, 2},
       .backward = {2, 2},

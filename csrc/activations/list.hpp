@@ -18,9 +18,10 @@ namespace {
 template <class... Activations>
 struct List {};
 
-using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu, Gelu, GeluTanh, QuickGelu, Silu, Swish, Mish, Softplus,
-                       SquarePlus, SparsePlus, SparseSigmoid, HardTanh, HardSigmoid, ClippedLinear, HardSwish, HardMish,
-                       SoftShrink, HardShrink, TanhShrink, SoftSign, Sigmoid, LogSigmoid, Tanh, Laplace, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
+using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu,
+                       Gelu, GeluTanh, QuickGelu, Silu, Swish, Mish, Softplus, SquarePlus, SparsePlus, SparseSigmoid,
+                       HardTanh, HardSigmoid, ClippedLinear, HardSwish, HardMish, SoftShrink, HardShrink, TanhShrink,
+                       SoftSign, Sigmoid, LogSigmoid, Tanh, Laplace, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
 
 }  // namespace
 }  // namespace halfwave::activations

@@ -41,8 +41,9 @@ struct LeakyRelu {
       .formula = "x if x > 0 else negative_slope * x",
       .derivative = "1 if x > 0 else negative_slope",
       .kink = "The derivative at 0 is negative_slope.",
-      .source = "A. L. Maas, A. Y. Hannun and A. Y. Ng, Rectifier nonlinearities improve neural network acoustic models, "
-                "ICML 2013.",
+      .source =
+          "A. L. Maas, A. Y. Hannun and A. Y. Ng, Rectifier nonlinearities improve neural network acoustic models, "
+          "ICML 2013.",
       .parameters = {{.name = "negative_slope", .meaning = "slope for x <= 0, any real number", .value = 0.01}},
       .from_output_domain = {"negative_slope must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
@@ -77,8 +78,9 @@ struct Prelu : LeakyRelu {
       .derivative = "1 if x > 0 else weight",
       .kink = "The derivative at 0 is weight.",
       .source = "K. He, X. Zhang, S. Ren and J. Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852.",
-      .parameters = {{.name = "weight", .meaning = "slope for x <= 0, any real number; an array broadcasts against x, "
-                                                   "e.g. weight[:, None, None] for one slope per channel of (N, C, H, W)",
+      .parameters = {{.name = "weight",
+                      .meaning = "slope for x <= 0, any real number; an array broadcasts against x, "
+                                 "e.g. weight[:, None, None] for one slope per channel of (N, C, H, W)",
                       .required = true}},
       .from_output_domain = {"weight must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
@@ -94,8 +96,9 @@ struct Rrelu {
       .formula = "x if x > 0 else (lower + upper) / 2 * x",
       .derivative = "1 if x > 0 else (lower + upper) / 2",
       .kink = "The derivative at 0 is that for x < 0.",
-      .source = "B. Xu, N. Wang, T. Chen and M. Li, Empirical evaluation of rectified activations in convolutional network, "
-                "2015, arXiv:1505.00853.",
+      .source =
+          "B. Xu, N. Wang, T. Chen and M. Li, Empirical evaluation of rectified activations in convolutional network, "
+          "2015, arXiv:1505.00853.",
       .parameters = {{.name = "lower", .meaning = "smallest slope for x <= 0, any real number", .value = 1.0 / 8},
                      {.name = "upper", .meaning = "largest slope for x <= 0, any real number", .value = 1.0 / 3}},
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
@@ -164,8 +167,11 @@ struct StarRelu {
       .kink = "Smooth at 0, where the derivative is 0.",
       .source = "W. Yu et al., MetaFormer baselines for vision, 2022, arXiv:2210.13452.",
       .parameters = {{.name = "scale", .meaning = "factor of the square, any real number", .value = 0.8944271909999159},
-                     {.name = "bias", .meaning = "constant that is added, any real number", .value = -0.4472135954999579}},
-      .from_output_domain = {"scale must be > 0: only then does y determine x", [](const double* p) { return !(p[0] <= 0); }},
+                     {.name = "bias",
+                      .meaning = "constant that is added, any real number",
+                      .value = -0.4472135954999579}},
+      .from_output_domain = {"scale must be > 0: only then does y determine x",
+                             [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "2 * sqrt(scale * (y - bias)); as y nears bias it has lost the digits of y - bias",
       .forward = {1, 1},
       .backward = {1, 1},

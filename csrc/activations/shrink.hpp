@@ -51,7 +51,8 @@ struct ThresholdedRelu {
       .formula = "x if x > theta else 0",
       .derivative = "1 if x > theta else 0",
       .kink = "The inequality is strict: x = theta gives 0, and the derivative 0.",
-      .source = "K. Konda, R. Memisevic and D. Krueger, Zero-bias autoencoders and the benefits of co-adapting features, 2014, "
+      .source = "K. Konda, R. Memisevic and D. Krueger, Zero-bias autoencoders and the benefits of co-adapting "
+                "features, 2014, "
                 "arXiv:1402.3337.",
       .keeps_integers = true,
       .parameters = {{.name = "theta", .meaning = "border, any real number", .value = 1.0}},

@@ -1,8 +1,8 @@
 // The logistic function, what is gated by it, and the hyperbolic tangent.
 #pragma once
 
-#include "../math/pieces.hpp"
 #include "../math/logistic.hpp"
+#include "../math/pieces.hpp"
 #include "../math/tanh.hpp"
 #include "info.hpp"
 
@@ -16,7 +16,8 @@ struct Sigmoid {
       .formula = "1 / (1 + exp(-x))",
       .derivative = "sigmoid(x) * sigmoid(-x)",
       .source = "P.-F. Verhulst, Notice sur la loi que la population suit dans son accroissement, 1838.",
-      .from_output = "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
+      .from_output =
+          "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
       .forward = {2, 2},
       .backward = {2, 2},
       .backward_from_output = {2, 2},
@@ -107,7 +108,8 @@ struct Swish {
     const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
     const V slope = logistic_slope(LogisticTail<V>(abs(e.t), -e.negative_low()), 1);
     const ScaledExp<V> tail(-abs(e.t), e.negative_low());
-    const V far = (((finite * tail.outer) * tail.w) * tail.inner) * (tail.outer * finite);
+    const V spread = (((finite * tail.outer) * tail.w) * tail.inner) * (tail.outer * finite);
+    const V far = select(abs(e.t) >= V(ExpRange<typename V::Scalar>::any), V(0), spread);
     const V near = product(product(slope, x), x);
     terms[0] = product(g, select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), near, far));
   }
@@ -130,11 +132,10 @@ struct QuickGelu {
     V m, a, low;
     explicit HALFWAVE_INLINE Argument(V x) {
       using T = typename V::Scalar;
-      constexpr T high = T(1.702);
-      constexpr T rest = T(sizeof(T) == 4 ? 1.702 - double(high) : 0x1.89374bc6a7efap-55);
-      m = min(V(LogisticRange<T>::largest / high), abs(x));
-      a = m * V(high);
-      low = fma(m, V(rest), fms(m, V(high), a));
+      using K = QuickGeluConstants<T>;
+      m = min(V(LogisticRange<T>::largest / K::beta), abs(x));
+      a = m * V(K::beta);
+      low = fma(m, V(K::beta_low), fms(m, V(K::beta), a));
     }
   };
 
@@ -163,18 +164,15 @@ struct GeluTanh {
       .backward = {2, 2},
   };
 
-  template <class T>
-  struct Constants;
-
   // 2u = m * (A + B*m^2), for a magnitude m clipped to where the tail is 0, and x * d(2u)/dx = m * (A + 3*B*m^2), each in two
   // parts.
   template <class V>
   struct Argument {
-    using K = Constants<typename V::Scalar>;
+    using K = GeluTanhConstants<typename V::Scalar>;
     V m, square, square_low;
 
     explicit HALFWAVE_INLINE Argument(V x) {
-      m = min(V(K::largest), abs(x));
+      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.7f), abs(x));
       square = m * m;
       square_low = fms(m, m, square);
     }
@@ -206,22 +204,6 @@ struct GeluTanh {
     const V tail = near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
     return g * select(x >= V(0), V(1) - tail, tail);
   }
-};
-
-// A = sqrt(8/pi) and B = 0.044715 * A. A is short, so that its difference from A + 3*B*m^2 as rounded is exact.
-template <>
-struct GeluTanh::Constants<float> {
-  static constexpr float a = 0x1.98846p+0f, a_low = -0x1.985794p-21f;
-  static constexpr float b = 0x1.2444f2p-4f, b_low = 0x1.49b16ap-29f;
-  static constexpr float b3 = 0x1.b6676cp-3f, b3_low = -0x1.175e2p-32f;
-  static constexpr float largest = 10.95f;
-};
-template <>
-struct GeluTanh::Constants<double> {
-  static constexpr double a = 0x1.9884533d4368p+0, a_low = -0x1.7b9781a61d7fap-47;
-  static constexpr double b = 0x1.2444f2a4d8b4bp-4, b_low = -0x1.6c843a29d1c7p-61;
-  static constexpr double b3 = 0x1.b6676bf7450fp-3, b3_low = 0x1.bba7351828aabp-57;
-  static constexpr double largest = 21.7;
 };
 
 struct Tanh {

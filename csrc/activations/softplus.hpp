@@ -14,7 +14,8 @@ struct Softplus {
       .title = "Smooth rectifier, without a threshold beyond which it would be the identity.",
       .formula = "log(1 + exp(beta * x)) / beta",
       .derivative = "sigmoid(beta * x)",
-      .source = "C. Dugas, Y. Bengio, F. Bélisle, C. Nadeau and R. Garcia, Incorporating second-order functional knowledge for "
+      .source = "C. Dugas, Y. Bengio, F. Bélisle, C. Nadeau and R. Garcia, Incorporating second-order functional "
+                "knowledge for "
                 "better option pricing, NeurIPS 2000.",
       .parameters = {{.name = "beta", .meaning = "steepness, any number but 0", .value = 1.0}},
       .domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
@@ -118,7 +119,8 @@ struct Mish {
       const auto negative = x < V(0);
       const V n_minus = fma(q, q, two_q), n_plus = V(1) + two_q;
       n = select(negative, n_minus, n_plus);
-      n_low = select(negative, fma(q, q, two_q - n_minus) + (two_q + V(2)) * q_low, (two_q - (n_plus - V(1))) + V(2) * q_low);
+      n_low = select(negative, fma(q, q, two_q - n_minus) + (two_q + V(2)) * q_low,
+                     (two_q - (n_plus - V(1))) + V(2) * q_low);
       const V d_minus = V(2) + n, d_plus = fma(two_q, q, n);
       d = select(negative, d_minus, d_plus);
       d_low = n_low + select(negative, n - (d_minus - V(2)), fma(two_q, q, n - d_plus) + V(4) * q * q_low);

@@ -11,24 +11,24 @@ struct Reduction;
 
 template <>
 struct Reduction<float> {
-    static constexpr float log2e = 0x1.715476p+0f;
-    static constexpr float ln2_high = 0x1.62e4p-1f;
-    static constexpr float ln2_low = 0x1.7f7d1cp-20f;
-    // Adding it rounds to an integer, which the low bits of the sum then hold.
-    static constexpr float magic = 0x1.8p+23f;
-    static constexpr int exponent_bias = 127;
-    static constexpr int mantissa_bits = 23;
+  static constexpr float log2e = 0x1.715476p+0f;
+  static constexpr float ln2_high = 0x1.62e4p-1f;
+  static constexpr float ln2_low = 0x1.7f7d1cp-20f;
+  // Adding it rounds to an integer, which the low bits of the sum then hold.
+  static constexpr float magic = 0x1.8p+23f;
+  static constexpr int exponent_bias = 127;
+  static constexpr int mantissa_bits = 23;
 };
 
 template <>
 struct Reduction<double> {
-    static constexpr double log2e = 0x1.71547652b82fep+0;
-    static constexpr double ln2_high = 0x1.62e42fefa38p-1;
-    static constexpr double ln2_low = 0x1.ef35793c7673p-45;
-    // Adding it rounds to an integer, which the low bits of the sum then hold.
-    static constexpr double magic = 0x1.8p+52;
-    static constexpr int exponent_bias = 1023;
-    static constexpr int mantissa_bits = 52;
+  static constexpr double log2e = 0x1.71547652b82fep+0;
+  static constexpr double ln2_high = 0x1.62e42fefa38p-1;
+  static constexpr double ln2_low = 0x1.ef35793c7673p-45;
+  // Adding it rounds to an integer, which the low bits of the sum then hold.
+  static constexpr double magic = 0x1.8p+52;
+  static constexpr int exponent_bias = 1023;
+  static constexpr int mantissa_bits = 52;
 };
 
 // e^r - 1 = r + r^2 tail(r), |r| <= ln2/2.
@@ -37,18 +37,18 @@ struct Expm1;
 
 template <>
 struct Expm1<float> {
-    // (e^r - 1 - r)/r^2 for |r| < 0.3468; 5 terms, relative error 2^-26.1.
-    static constexpr float tail[5] = {0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.555716p-5f, 0x1.1227a8p-7f, 0x1.6b73a2p-10f};
+  // (e^r - 1 - r)/r^2 for |r| < 0.3468; 5 terms, relative error 2^-26.1.
+  static constexpr float tail[5] = {0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.555716p-5f, 0x1.1227a8p-7f, 0x1.6b73a2p-10f};
 };
 
 template <>
 struct Expm1<double> {
-    // (e^r - 1 - r)/r^2 for |r| < 0.3468; 11 terms, relative error 2^-61.5.
-    static constexpr double tail[11] = {
-        0x1p-1, 0x1.5555555555559p-3, 0x1.555555555554dp-5, 0x1.111111110f651p-7, 0x1.6c16c16c1aaf9p-10,
-        0x1.a01a01b0063f4p-13, 0x1.a01a018e14503p-16, 0x1.71ddf805d279bp-19, 0x1.27e51323c1151p-22,
-        0x1.af5f4125feed1p-26, 0x1.1f1a6b8b051fap-29
-    };
+  // (e^r - 1 - r)/r^2 for |r| < 0.3468; 11 terms, relative error 2^-61.5.
+  static constexpr double tail[11] = {
+      0x1p-1, 0x1.5555555555559p-3, 0x1.555555555554dp-5, 0x1.111111110f651p-7, 0x1.6c16c16c1aaf9p-10,
+      0x1.a01a01b0063f5p-13, 0x1.a01a018e145p-16, 0x1.71ddf805d22b4p-19, 0x1.27e51323c1d89p-22, 0x1.af5f4126bbf2ap-26,
+      0x1.1f1a6b897e96bp-29
+  };
 };
 
 // tanh(p) = p + p z tail(z), z = p^2. p = x - n ln2/2 with n = rint(2 log2e x - 1/4) is in [-0.087, 0.26].
@@ -57,17 +57,17 @@ struct Tanh;
 
 template <>
 struct Tanh<float> {
-    // (tanh(p) - p)/p^3 in z = p^2 for |p| < 0.262; 3 terms, relative error 2^-27.8.
-    static constexpr float tail[3] = {-0x1.555502p-2f, 0x1.10d784p-3f, -0x1.a34df6p-5f};
+  // (tanh(p) - p)/p^3 in z = p^2 for |p| < 0.262; 3 terms, relative error 2^-27.8.
+  static constexpr float tail[3] = {-0x1.555502p-2f, 0x1.10d784p-3f, -0x1.a34df6p-5f};
 };
 
 template <>
 struct Tanh<double> {
-    // (tanh(p) - p)/p^3 in z = p^2 for |p| < 0.262; 7 terms, relative error 2^-56.7.
-    static constexpr double tail[7] = {
-        -0x1.555555555549ep-2, 0x1.11111110efc2ep-3, -0x1.ba1ba17888e7cp-5, 0x1.664f29dc159a3p-6, -0x1.2266872578b62p-7,
-        0x1.d4b3d5e074c7cp-9, -0x1.5634e245ae2bcp-10
-    };
+  // (tanh(p) - p)/p^3 in z = p^2 for |p| < 0.262; 7 terms, relative error 2^-56.7.
+  static constexpr double tail[7] = {
+      -0x1.555555555549ep-2, 0x1.11111110efc2ep-3, -0x1.ba1ba17888e7dp-5, 0x1.664f29dc15a29p-6, -0x1.226687257a3e1p-7,
+      0x1.d4b3d5e0af4acp-9, -0x1.5634e24720d14p-10
+  };
 };
 
 // silu'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
@@ -76,23 +76,309 @@ struct SiluDerivativeRoot;
 
 template <>
 struct SiluDerivativeRoot<float> {
-    static constexpr float root = -0x1.474974p+0f;
-    static constexpr float value = -0x1.848b9ep-29f;
-    static constexpr float radius = 0x1.555556p-5f;
-    // (silu'(root + d) - silu'(root))/d for |d| < 1/24; 4 terms, relative error 2^-26.2.
-    static constexpr float slope[4] = {0x1.be141p-3f, 0x1.2c5634p-3f, 0x1.3510eep-6f, -0x1.f2c09cp-7f};
+  static constexpr float root = -0x1.474974p+0f;
+  static constexpr float value = -0x1.848b9ep-29f;
+  static constexpr float radius = 0x1.555556p-5f;
+  // (silu'(root + d) - silu'(root))/d for |d| < radius; 4 terms, relative error 2^-26.2.
+  static constexpr float slope[4] = {0x1.be141p-3f, 0x1.2c5634p-3f, 0x1.3510ecp-6f, -0x1.f2c0c2p-7f};
 };
 
 template <>
 struct SiluDerivativeRoot<double> {
-    static constexpr double root = -0x1.474973c84120bp+0;
-    static constexpr double value = 0x1.b7d7537967aa7p-56;
-    static constexpr double radius = 0x1.5555555555555p-5;
-    // (silu'(root + d) - silu'(root))/d for |d| < 1/24; 9 terms, relative error 2^-59.0.
-    static constexpr double slope[9] = {
-        0x1.be1410460528p-3, 0x1.2c563458cc0adp-3, 0x1.353eb573ca794p-6, -0x1.f2d0e32bcae66p-7, -0x1.b0f82c501c819p-8,
-        0x1.098ea59c9122cp-13, 0x1.a2a867ffe2005p-11, 0x1.8538ae0647f97p-13, -0x1.60ff7a4462891p-15
-    };
+  static constexpr double root = -0x1.474973c84120bp+0;
+  static constexpr double value = 0x1.b7d7537967aa7p-56;
+  static constexpr double radius = 0x1.5555555555555p-5;
+  // (silu'(root + d) - silu'(root))/d for |d| < radius; 9 terms, relative error 2^-59.0.
+  static constexpr double slope[9] = {
+      0x1.be1410460528p-3, 0x1.2c563458cc0adp-3, 0x1.353eb573ca794p-6, -0x1.f2d0e32bcae72p-7, -0x1.b0f82c501c59p-8,
+      0x1.098ea59e0128ap-13, 0x1.a2a867f70d137p-11, 0x1.8538ab84ca30bp-13, -0x1.60fe93da2ce9dp-15
+  };
+};
+
+// quick_gelu'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct QuickGeluDerivativeRoot;
+
+template <>
+struct QuickGeluDerivativeRoot<float> {
+  static constexpr float root = -0x1.80974ap-1f;
+  static constexpr float value = 0x1.24d84cp-28f;
+  static constexpr float radius = 0x1p-5f;
+  // (quick_gelu'(root + d) - quick_gelu'(root))/d for |d| < radius; 5 terms, relative error 2^-26.4.
+  static constexpr float slope[5] = {0x1.7b9cdap-2f, 0x1.b30222p-2f, 0x1.7d3e7cp-4f, -0x1.059a5cp-3f, -0x1.bdf382p-4f};
+};
+
+template <>
+struct QuickGeluDerivativeRoot<double> {
+  static constexpr double root = -0x1.80974a62be3dfp-1;
+  static constexpr double value = -0x1.412b288b5c85cp-56;
+  static constexpr double radius = 0x1p-5;
+  // (quick_gelu'(root + d) - quick_gelu'(root))/d for |d| < radius; 10 terms, relative error 2^-53.6.
+  static constexpr double slope[10] = {
+      0x1.7b9cd99ff06b7p-2, 0x1.b30221e11c036p-2, 0x1.7d2c1a072d631p-4, -0x1.059cd091e04ffp-3, -0x1.827cb38c4cc88p-4,
+      0x1.93748ed933375p-9, 0x1.0ea01d83ff1e2p-5, 0x1.ac5c914ddc869p-7, -0x1.08a354c8bab1p-8, -0x1.0a9033fa34a7ep-8
+  };
+};
+
+// gelu_tanh'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct GeluTanhDerivativeRoot;
+
+template <>
+struct GeluTanhDerivativeRoot<float> {
+  static constexpr float root = -0x1.8142ap-1f;
+  static constexpr float value = -0x1.4f6404p-28f;
+  static constexpr float radius = 0x1p-5f;
+  // (gelu_tanh'(root + d) - gelu_tanh'(root))/d for |d| < radius; 5 terms, relative error 2^-25.6.
+  static constexpr float slope[5] = {0x1.b8baccp-2f, 0x1.8cd1a2p-2f, -0x1.020094p-6f, -0x1.d297a6p-4f, -0x1.772886p-5f};
+};
+
+template <>
+struct GeluTanhDerivativeRoot<double> {
+  static constexpr double root = -0x1.81429f9e97e4dp-1;
+  static constexpr double value = -0x1.20a50541a648bp-56;
+  static constexpr double radius = 0x1p-5;
+  // (gelu_tanh'(root + d) - gelu_tanh'(root))/d for |d| < radius; 10 terms, relative error 2^-55.6.
+  static constexpr double slope[10] = {
+      0x1.b8bacd2c96b91p-2, 0x1.8cd1a2b2fff33p-2, -0x1.029615edb80cbp-6, -0x1.d2b773464c2d6p-4, -0x1.104a8380909d5p-6,
+      0x1.427997f4c2579p-6, 0x1.58c0d422f07cap-8, -0x1.3dbab8a74a0d5p-9, -0x1.64c7aa6b5bacbp-11, 0x1.c601f348a1afbp-11
+  };
+};
+
+// mish'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct MishDerivativeRoot;
+
+template <>
+struct MishDerivativeRoot<float> {
+  static constexpr float root = -0x1.31432cp+0f;
+  static constexpr float value = 0x1.beb774p-31f;
+  static constexpr float radius = 0x1p-4f;
+  // (mish'(root + d) - mish'(root))/d for |d| < radius; 6 terms, relative error 2^-24.7.
+  static constexpr float slope[6] = {
+      0x1.115accp-2f, 0x1.a34a28p-3f, 0x1.573a06p-5f, -0x1.4c775p-6f, -0x1.c2f1c2p-7f, 0x1.64f3f4p-11f
+  };
+};
+
+template <>
+struct MishDerivativeRoot<double> {
+  static constexpr double root = -0x1.31432c0d12d84p+0;
+  static constexpr double value = 0x1.dd827678b94bap-57;
+  static constexpr double radius = 0x1p-4;
+  // (mish'(root + d) - mish'(root))/d for |d| < radius; 12 terms, relative error 2^-53.5.
+  static constexpr double slope[12] = {
+      0x1.115acb42500bcp-2, 0x1.a34a251d8ad7cp-3, 0x1.574f121a82e45p-5, -0x1.4c222fe6549e2p-6, -0x1.03369d21c75f3p-6,
+      -0x1.b87dde5d4c6acp-9, 0x1.1e583cd06c0bep-10, 0x1.03734548d33fap-10, 0x1.21e63802890f2p-12,
+      -0x1.26c4cdcb64f58p-16, -0x1.17d96abc92c2p-9, -0x1.2ed372bf06018p-9
+  };
+};
+
+// scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and infinity
+// times both parts is infinity.
+template <class T>
+struct SeluConstants;
+
+template <>
+struct SeluConstants<float> {
+  static constexpr float scale = 0x1.0cfabcp+0f;
+  static constexpr float scale_low = 0x1.6a9114p-24f;
+  static constexpr float scale_alpha = 0x1.c212ccp+0f;
+  static constexpr float scale_alpha_low = 0x1.903c0cp-26f;
+};
+
+template <>
+struct SeluConstants<double> {
+  static constexpr double scale = 0x1.0cfabd6a91132p+0;
+  static constexpr double scale_low = 0x1.6f9a2b2ae3d88p-55;
+  static constexpr double scale_alpha = 0x1.c212cc640f031p+0;
+  static constexpr double scale_alpha_low = 0x1.0428c2e0f6ed7p-56;
+};
+
+// 1.702 = beta + beta_low.
+template <class T>
+struct QuickGeluConstants;
+
+template <>
+struct QuickGeluConstants<float> {
+  static constexpr float beta = 0x1.b3b646p+0f;
+  static constexpr float beta_low = -0x1.78d4fep-26f;
+};
+
+template <>
+struct QuickGeluConstants<double> {
+  static constexpr double beta = 0x1.b3b645a1cac08p+0;
+  static constexpr double beta_low = 0x1.89374bc6a7efap-55;
+};
+
+// a = sqrt(8/pi), b = 0.044715 a and b3 = 3 b. a is so short that its difference from a + b3 m^2 as rounded is exact,
+// for every m up to where the tail is 0.
+template <class T>
+struct GeluTanhConstants;
+
+template <>
+struct GeluTanhConstants<float> {
+  static constexpr float a = 0x1.98846p+0f;
+  static constexpr float a_low = -0x1.985794p-21f;
+  static constexpr float b = 0x1.2444f2p-4f;
+  static constexpr float b_low = 0x1.49b16ap-29f;
+  static constexpr float b3 = 0x1.b6676cp-3f;
+  static constexpr float b3_low = -0x1.175e2p-32f;
+};
+
+template <>
+struct GeluTanhConstants<double> {
+  static constexpr double a = 0x1.9884533d4368p+0;
+  static constexpr double a_low = -0x1.7b9781a61d7fap-47;
+  static constexpr double b = 0x1.2444f2a4d8b4bp-4;
+  static constexpr double b_low = -0x1.6c843a29d1c7p-61;
+  static constexpr double b3 = 0x1.b6676bf7450fp-3;
+  static constexpr double b3_low = 0x1.bba7351828aabp-57;
+};
+
+// log(1 + e) = high + middle + low + z + z^2 tail(z), 0 <= e <= 1, z = reciprocal (1 + e) - 1, entry rint(7.49 e).
+template <class T>
+struct Log1p;
+
+template <>
+struct Log1p<float> {
+  // Of 8 bits.
+  static constexpr float reciprocal[8] = {
+      0x1p+0f, 0x1.c4p-1f, 0x1.94p-1f, 0x1.6ep-1f, 0x1.4ep-1f, 0x1.34p-1f, 0x1.1cp-1f, 0x1.08p-1f
+  };
+  // -log(reciprocal) in three parts, the first of 16 bits.
+  static constexpr float high[8] = {
+      0x0p+0f, 0x1.fe9p-4f, 0x1.e53p-3f, 0x1.57cp-2f, 0x1.b57p-2f, 0x1.0436p-1f, 0x1.2dcp-1f, 0x1.5322p-1f
+  };
+  static constexpr float middle[8] = {
+      0x0p+0f, -0x1.bb189p-18f, 0x1.dffce2p-20f, -0x1.1586e6p-19f, -0x1.7eee76p-20f, 0x1.7cec08p-22f, -0x1.5509e4p-18f,
+      0x1.c4d0dp-18f
+  };
+  static constexpr float low[8] = {
+      0x0p+0f, -0x1.54d35ap-43f, 0x1.212276p-51f, 0x1.fadedep-46f, 0x1.095252p-46f, -0x1.4c45fep-47f, -0x1.7a6e5p-46f,
+      -0x1.ea333cp-43f
+  };
+  // (log(1 + z) - z)/z^2 for |z| < 0.0675; 5 terms, relative error 2^-30.8.
+  static constexpr float tail[5] = {-0x1p-1f, 0x1.5555p-2f, -0x1.ffff5cp-3f, 0x1.9b74bap-3f, -0x1.57006ap-3f};
+};
+
+template <>
+struct Log1p<double> {
+  // Of 8 bits.
+  static constexpr float reciprocal[8] = {
+      0x1p+0f, 0x1.c4p-1f, 0x1.94p-1f, 0x1.6ep-1f, 0x1.4ep-1f, 0x1.34p-1f, 0x1.1cp-1f, 0x1.08p-1f
+  };
+  // -log(reciprocal) in three parts, the first of 16 bits.
+  static constexpr float high[8] = {
+      0x0p+0f, 0x1.fe9p-4f, 0x1.e53p-3f, 0x1.57cp-2f, 0x1.b57p-2f, 0x1.0436p-1f, 0x1.2dcp-1f, 0x1.5322p-1f
+  };
+  static constexpr float middle[8] = {
+      0x0p+0f, -0x1.bb189p-18f, 0x1.dffce2p-20f, -0x1.1586e6p-19f, -0x1.7eee76p-20f, 0x1.7cec08p-22f, -0x1.5509e4p-18f,
+      0x1.c4d0dp-18f
+  };
+  static constexpr float low[8] = {
+      0x0p+0f, -0x1.54d35ap-43f, 0x1.212276p-51f, 0x1.fadedep-46f, 0x1.095252p-46f, -0x1.4c45fep-47f, -0x1.7a6e5p-46f,
+      -0x1.ea333cp-43f
+  };
+  // (log(1 + z) - z)/z^2 for |z| < 0.0675; 12 terms, relative error 2^-65.7.
+  static constexpr double tail[12] = {
+      -0x1p-1, 0x1.5555555555555p-2, -0x1.0000000000071p-2, 0x1.999999999a0f7p-3, -0x1.55555554cadadp-3,
+      0x1.24924922ac3e4p-3, -0x1.000001db1e3f5p-3, 0x1.c71c7989feba3p-4, -0x1.9993d0511fee6p-4, 0x1.74549ed3c5621p-4,
+      -0x1.59869c893b37ep-4, 0x1.3fd115402cab6p-4
+  };
+};
+
+// x - tanh(x) = x z (cubic + z higher(z)), z = x^2, |x| < border.
+template <class T>
+struct TanhShrinkSeries;
+
+template <>
+struct TanhShrinkSeries<float> {
+  static constexpr float border = 0x1.cp-1f;
+  static constexpr float cubic = 0x1.555556p-2f;
+  // ((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border; 8 terms, relative error 2^-25.0.
+  static constexpr float higher[8] = {
+      -0x1.1111e8p-3f, 0x1.ba7548p-5f, -0x1.6d787p-6f, 0x1.6a9468p-7f, -0x1.3b7302p-7f, 0x1.5be40ap-7f, -0x1.fec18cp-8f,
+      0x1.4289c6p-9f
+  };
+};
+
+template <>
+struct TanhShrinkSeries<double> {
+  static constexpr double border = 0x1.cp-1;
+  static constexpr double cubic = 0x1.5555555555555p-2;
+  // ((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border; 19 terms, relative error 2^-54.0.
+  static constexpr double higher[19] = {
+      -0x1.1111111110ea6p-3, 0x1.ba1ba1b9be22ap-5, -0x1.664f4855e1f3fp-6, 0x1.226e29fb0c511p-7, -0x1.d6d04986fd12ep-9,
+      0x1.7d4660b486fd2p-10, -0x1.2e9edf5af42c9p-11, 0x1.4035746dca17bp-13, 0x1.62c777911044bp-12,
+      -0x1.aa177f0e2818ep-10, 0x1.3f020ef6c8607p-8, -0x1.693c9c8b32996p-7, 0x1.39818965d75a6p-6, -0x1.9df442ca16e33p-6,
+      0x1.98440a8495c4p-6, -0x1.2324a1de994ffp-6, 0x1.1b83865377125p-7, -0x1.513c83a371b3p-9, 0x1.718bc518c597ep-12
+  };
+};
+
+// With q = 1/(t + 3), for 0 <= t < largest: Phi(-t) = e^(-t^2/2) q mills(mills_centre - 8q) and gelu'(-t) = e^(-t^2/2)
+// (t - root) slope(slope_centre - 8q), where root = root_high + root_low.
+template <class T>
+struct NormalTailSeries;
+
+template <>
+struct NormalTailSeries<float> {
+  static constexpr float root_high = 0x1.80ead2p-1f;
+  static constexpr float root_low = -0x1.a03fd4p-27f;
+  static constexpr float mills_centre = 0x1.04p+0f;
+  // e^(t^2/2) Phi(-t) (t + 3) in mills_centre - 8q; 11 terms, relative error 2^-28.1.
+  static constexpr float mills[11] = {
+      0x1.3d7f48p-1f, -0x1.39825ep-2f, 0x1.be272ep-4f, -0x1.6f32aap-6f, -0x1.2d3f1cp-11f, 0x1.b8464cp-10f,
+      -0x1.51a206p-13f, -0x1.3d1e94p-13f, 0x1.4abd38p-16f, 0x1.5b48bp-16f, 0x1.b67fb6p-19f
+  };
+  static constexpr float slope_centre = 0x1.84p-1f;
+  // (e^(t^2/2) Phi(-t) - t/sqrt(2 pi))/(t - root) in slope_centre - 8q; 10 terms, relative error 2^-28.4.
+  static constexpr float slope[10] = {
+      -0x1.bdd648p-2f, 0x1.f3b48p-5f, -0x1.4f63dap-6f, 0x1.4b1acep-8f, -0x1.49fceap-11f, -0x1.b87112p-14f,
+      0x1.0e5e8ep-14f, 0x1.0a4d52p-18f, -0x1.4ac134p-18f, -0x1.cdd878p-21f
+  };
+};
+
+template <>
+struct NormalTailSeries<double> {
+  static constexpr double root_high = 0x1.80ead197f00b4p-1;
+  static constexpr double root_low = -0x1.13e74c58cada8p-56;
+  static constexpr double mills_centre = 0x1.e8p-1;
+  // e^(t^2/2) Phi(-t) (t + 3) in mills_centre - 8q; 28 terms, relative error 2^-58.5.
+  static constexpr double mills[28] = {
+      0x1.33ea4221e60f7p-1, -0x1.2bd61ae4d9a1fp-2, 0x1.ace6eca7a56e7p-4, -0x1.707dc4294825p-6, -0x1.fb476001d7628p-15,
+      0x1.a544dfb73bf1cp-10, -0x1.d4d913cad3e7cp-13, -0x1.1da77d8d40a56p-13, 0x1.038340581891cp-15,
+      0x1.11167f0ad5bbep-16, -0x1.d76721cec1e07p-19, -0x1.54cb0589829bbp-19, 0x1.1cb716faceb85p-22,
+      0x1.d7f01c2e868cbp-22, 0x1.e1ff74ac45215p-26, -0x1.335cab86c31d7p-24, -0x1.656c066297528p-26,
+      0x1.219b1bd11036p-27, 0x1.b05d779dd9087p-28, 0x1.8289da1b29e4dp-33, -0x1.434276c4c6cd5p-30,
+      -0x1.da01a478c3cfap-32, 0x1.cc9fdb756b939p-35, 0x1.862c0b812b245p-34, 0x1.068f73d7c91d1p-35,
+      0x1.2787f6c5f32a1p-38, 0x1.3c89ca98c4458p-44, -0x1.0ec0a7ffed8f5p-45
+  };
+  static constexpr double slope_centre = 0x1.14p+0;
+  // (e^(t^2/2) Phi(-t) - t/sqrt(2 pi))/(t - root) in slope_centre - 8q; 25 terms, relative error 2^-58.8.
+  static constexpr double slope[25] = {
+      -0x1.d42bfcbf504d9p-2, 0x1.363f84fc12b87p-4, -0x1.a48e2ac8a9892p-6, 0x1.7641e17b46663p-8, -0x1.8405f8083970bp-12,
+      -0x1.bc0fe0941d105p-13, 0x1.771f99c7969bap-15, 0x1.ac678862f2b34p-17, -0x1.0897de091165p-18,
+      -0x1.5e4d99c025a35p-20, 0x1.6127263836387p-22, 0x1.825eba2bbec2fp-23, -0x1.1f4a26e97625dp-26,
+      -0x1.bfb15afcd7218p-26, -0x1.66f3593577da1p-29, 0x1.b7d11ef9289b8p-29, 0x1.3d0c48d9e153ep-30,
+      -0x1.aacf6ef2c3242p-33, -0x1.fbd4217901a19p-33, -0x1.486a98cf844d8p-35, 0x1.6b21b2ab554ffp-36,
+      0x1.739b6f46ccc4p-37, 0x1.6c0a99bf60a02p-40, -0x1.c74f5bc24032fp-43, -0x1.bd94de895c7d2p-45
+  };
+};
+
+// 1/sqrt(2 pi) = scale e^log_low.
+template <class T>
+struct NormalPdf;
+
+template <>
+struct NormalPdf<float> {
+  static constexpr float scale = 0x1.988454p-2f;
+  static constexpr float log_low = -0x1.e821f2p-26f;
+};
+
+template <>
+struct NormalPdf<double> {
+  static constexpr double scale = 0x1.9884533d43651p-2;
+  static constexpr double log_low = -0x1.201b8c07f2c3fp-54;
 };
 
 }

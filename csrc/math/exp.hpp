@@ -75,13 +75,13 @@ HALFWAVE_INLINE V expm1_minus_x(V x, V& low) {
   const V u = exponent_from_low_bits(e.t);
   const V exact = (u - V(1)) - clipped;
   const V linear = fma(u, e.r, exact);
-  const V linear_low = fma(u, e.r, exact - linear) + (clipped - x);
+  const V linear_low = fma(u, e.r, exact - linear);
   const V square = e.r * e.r, square_low = fms(e.r, e.r, square);
   const V series = polynomial(e.r, Expm1<typename V::Scalar>::tail);
   const V tail = fma(square, series, fma(square_low, series, e.r_low));
   const V high = fma(u, tail, linear);
   low = fma(u, tail, linear - high) + linear_low;
-  return high;
+  return high + (clipped - x);
 }
 
 // e^(x + x_low) for every x, in factors: w near 1, and 2^n in three parts, so that in a * e^x neither a large a overflows

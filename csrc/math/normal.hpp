@@ -1,6 +1,6 @@
 #pragma once
 
-#include "coefficients_more.hpp"
+#include "coefficients.hpp"
 #include "exp.hpp"
 
 namespace halfwave {

@@ -40,9 +40,8 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_ps(a.v); }
   friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
     constexpr int sign_from_b = 0xd8;  // ternary truth table of  c ? b : a
-    return _mm512_castsi512_ps(
-        _mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
-                                  _mm512_set1_epi32(int(0x80000000u)), sign_from_b));
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
+                                                         _mm512_set1_epi32(int(0x80000000u)), sign_from_b));
   }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm512_fmsub_ps(a.v, b.v, c.v); }
@@ -92,9 +91,8 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_pd(a.v); }
   friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
     constexpr int sign_from_b = 0xd8;  // ternary truth table of  c ? b : a
-    return _mm512_castsi512_pd(
-        _mm512_ternarylogic_epi64(_mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
-                                  _mm512_set1_epi64(INT64_MIN), sign_from_b));
+    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
+                                                         _mm512_set1_epi64(INT64_MIN), sign_from_b));
   }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm512_fmsub_pd(a.v, b.v, c.v); }

@@ -68,8 +68,8 @@ struct Vec<float> {
   }
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
     // A byte table of 32 entries: byte j of the lane that asks for i is byte 4i + j.
-    const uint8x16x2_t bytes = {{vld1q_u8(reinterpret_cast<const uint8_t*>(table)),
-                                 vld1q_u8(reinterpret_cast<const uint8_t*>(table) + 16)}};
+    const uint8x16x2_t bytes = {
+        {vld1q_u8(reinterpret_cast<const uint8_t*>(table)), vld1q_u8(reinterpret_cast<const uint8_t*>(table) + 16)}};
     const uint32x4_t i = vandq_u32(vreinterpretq_u32_f32(t.v), vdupq_n_u32(7));
     const uint32x4_t index = vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u));
     return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_u32(index)));
@@ -152,9 +152,7 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return vcombine_f32(vcvt_f32_f64(low.v), vcvt_f32_f64(high.v));
 }
 
-HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
-  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
-}
+HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }
 
 }  // namespace

@@ -76,9 +76,7 @@ struct Vec {
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return m ? a : b; }
 
   // The lowest bits of t's significand, moved into the exponent field: 2^n for a t that carries n + bias there.
-  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
-    return from_bits(bits(t) << (sizeof(T) == 4 ? 23 : 52));
-  }
+  friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) { return from_bits(bits(t) << (sizeof(T) == 4 ? 23 : 52)); }
   // table[i] for the i in the lowest three bits of t's significand; the entries are exact in float.
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) { return T(table[bits(t) & 7]); }
 };

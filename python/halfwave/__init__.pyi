@@ -150,6 +150,8 @@ class _G_Y_ceiling(_Ufunc):
 class _Several_G_X_ceiling:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, ceiling: ArrayLike) -> tuple[Any]: ...
@@ -228,6 +230,8 @@ class _G_Y_threshold_value(_Ufunc):
 class _Several_G_X_threshold_value:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, threshold: ArrayLike, value: ArrayLike) -> tuple[Any, Any]: ...
@@ -371,6 +375,8 @@ class _G_Y_negative_slope(_Ufunc):
 class _Several_G_X_negative_slope:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, negative_slope: ArrayLike = 0.01) -> tuple[Any]: ...
@@ -445,6 +451,8 @@ class _G_Y_weight(_Ufunc):
 class _Several_G_X_weight:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, weight: ArrayLike) -> tuple[Any]: ...
@@ -592,6 +600,8 @@ class _G_Y_alpha(_Ufunc):
 class _Several_G_X_alpha:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, alpha: ArrayLike = 1.0) -> tuple[Any]: ...
@@ -643,6 +653,8 @@ class _G_X_beta(_Ufunc):
 class _Several_G_X_beta:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, beta: ArrayLike = 1.0) -> tuple[Any]: ...
@@ -740,6 +752,8 @@ class _G_Y_b(_Ufunc):
 class _Several_G_X_b:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, b: ArrayLike = 4.0) -> tuple[Any]: ...
@@ -818,6 +832,8 @@ class _G_Y_min_val_max_val(_Ufunc):
 class _Several_G_X_min_val_max_val:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(
@@ -900,6 +916,8 @@ class _G_Y_slope_offset(_Ufunc):
 class _Several_G_X_slope_offset:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(
@@ -978,6 +996,8 @@ class _G_Y_lambd(_Ufunc):
 class _Several_G_X_lambd:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(self, g: ArrayLike, x: ArrayLike, /, lambd: ArrayLike = 0.5) -> tuple[Any]: ...
@@ -999,6 +1019,65 @@ class _X_lambd(_Ufunc):
         x: ArrayLike,
         /,
         lambd: ArrayLike = 0.5,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
+class _G_X_mu_sigma(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        x: NDArray[_Float],
+        /,
+        mu: ArrayLike = 0.7071067811865476,
+        sigma: ArrayLike = 0.28209479177387814,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        g: ArrayLike,
+        x: ArrayLike,
+        /,
+        mu: ArrayLike = 0.7071067811865476,
+        sigma: ArrayLike = 0.28209479177387814,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
+class _Several_G_X_mu_sigma:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    def __call__(
+        self, g: ArrayLike, x: ArrayLike, /, mu: ArrayLike = 0.7071067811865476, sigma: ArrayLike = 0.28209479177387814
+    ) -> tuple[Any, Any]: ...
+
+class _X_mu_sigma(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        x: NDArray[_Float],
+        /,
+        mu: ArrayLike = 0.7071067811865476,
+        sigma: ArrayLike = 0.28209479177387814,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        /,
+        mu: ArrayLike = 0.7071067811865476,
+        sigma: ArrayLike = 0.28209479177387814,
         *outputs: NDArray[Any],
         **keywords: Unpack[_AllKeywords],
     ) -> Any: ...
@@ -1056,6 +1135,8 @@ class _G_Y_scale_bias(_Ufunc):
 class _Several_G_X_scale_bias:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(
@@ -1120,6 +1201,8 @@ class _G_X_alpha_p_alpha_n_beta(_Ufunc):
 class _Several_G_X_alpha_p_alpha_n_beta:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
     parameters: tuple[Parameter, ...]
     error_bound: dict[str, float]
     def __call__(
@@ -1154,6 +1237,10 @@ class _X_alpha_p_alpha_n_beta(_Ufunc):
 class _Several_G_Gate_Up:
     __name__: str
     forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
     def __call__(
         self, g: ArrayLike, gate: ArrayLike, up: ArrayLike, /, *, out: tuple[Any, Any] | None = None
     ) -> tuple[Any, Any]: ...
@@ -1278,6 +1365,13 @@ class _Celu(_X_alpha, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_alpha
+
+class _Gelu(_X, _Activation):
+    backward: _G_X
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: None
 
 class _GeluTanh(_X, _Activation):
     backward: _G_X
@@ -1425,6 +1519,13 @@ class _Tanh(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+
+class _Laplace(_X_mu_sigma, _Activation):
+    backward: _G_X_mu_sigma
+    backward_from_output: None
+    backward_gate: None
+    backward_up: None
+    parameter_backward: _Several_G_X_mu_sigma
 
 class _SquaredRelu(_X, _Activation):
     backward: _G_X
@@ -1655,6 +1756,16 @@ celu_parameter_backward: _Several_G_X_alpha
 """Backward pass of `celu`: the gradients with respect to its parameters.
 
 sum over the broadcast axes of g * d(celu) / d(parameter), celu = x if x > 0 else alpha * (exp(x / alpha) - 1)
+"""
+gelu: _Gelu
+"""Gaussian error linear unit.
+
+gelu = x * Phi(x), Phi the standard normal distribution
+"""
+gelu_backward: _G_X
+"""Backward pass of `gelu`: the gradient with respect to its input.
+
+g * d, d = Phi(x) + x * phi(x), phi the standard normal density
 """
 gelu_tanh: _GeluTanh
 """Approximation of GELU by a hyperbolic tangent.
@@ -1961,6 +2072,21 @@ tanh_backward_from_output: _G_Y
 
 g * d, d = (1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the derivative with
 it
+"""
+laplace: _Laplace
+"""Normal distribution function; the defaults approximate squared_relu.
+
+laplace = (1 + erf((x - mu) / (sigma * sqrt(2)))) / 2
+"""
+laplace_backward: _G_X_mu_sigma
+"""Backward pass of `laplace`: the gradient with respect to its input.
+
+g * d, d = exp(-((x - mu) / sigma)**2 / 2) / (sigma * sqrt(2 * pi))
+"""
+laplace_parameter_backward: _Several_G_X_mu_sigma
+"""Backward pass of `laplace`: the gradients with respect to its parameters.
+
+sum over the broadcast axes of g * d(laplace) / d(parameter), laplace = (1 + erf((x - mu) / (sigma * sqrt(2)))) / 2
 """
 squared_relu: _SquaredRelu
 """Squared rectified linear unit.

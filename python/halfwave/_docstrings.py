@@ -122,7 +122,7 @@ def _notes(entry: dict[str, Any], role: str) -> str:
     if role == "parameter_backward":
         notes.append(
             "The terms are summed in float64 by a fixed tree, so that the sum does not depend on memory layout or "
-            "processor; the error is below 3 units in the last place of the sum of the terms' magnitudes."
+            "processor; the error is below 4 units in the last place of the sum of the terms' magnitudes."
         )
     else:
         bound = entry["bounds"][role]

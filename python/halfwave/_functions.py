@@ -23,10 +23,10 @@ class Parameter(NamedTuple):
 
 _ROLES = ("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward")
 
-_registry: dict[str, np.ufunc] = {}
+_registry: dict[str, Any] = {}
 
 
-def functions() -> dict[str, np.ufunc]:
+def functions() -> dict[str, Any]:
     """Every activation by its name, in the order of the documentation."""
     return dict(_registry)
 
@@ -38,13 +38,9 @@ def publish(module: str) -> dict[str, Any]:
         parameters = tuple(Parameter(*p) for p in entry["parameters"])
         members: dict[str, Any] = dict(entry["ufuncs"])
         for role, ufunc in members.items():
-            ufunc.formula = entry["formula"]
-            ufunc.derivative = entry["derivative"]
-            ufunc.error_bound = entry["bounds"][role]
-            ufunc.parameters = parameters
             ufunc.__signature__ = _ufunc_signature(operands(entry["gated"], role), parameters)
         if entry["gated"]:
-            members["backward"] = _gated_backward(entry["name"], members["backward"])
+            members["backward"] = _gated_backward(members["backward"], parameters)
         if entry["has_parameter_terms"]:
             members["parameter_backward"] = _parameter_backward(entry, parameters)
 
@@ -56,6 +52,10 @@ def publish(module: str) -> dict[str, Any]:
             function.__qualname__ = name
             function.__module__ = module
             function.__doc__ = docstring(entry, role, parameters)
+            function.formula = entry["formula"]
+            function.derivative = entry["derivative"]
+            function.error_bound = entry["bounds"]["backward" if role == "parameter_backward" else role]
+            function.parameters = parameters
             function.forward = forward
             public[name] = function
         for role in _ROLES:
@@ -94,12 +94,16 @@ def _inspected(p: Parameter) -> inspect.Parameter:
     return inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
 
 
-def _gated_backward(name: str, both: np.ufunc) -> Callable[..., Any]:
+def _gated_backward(both: np.ufunc, parameters: tuple[Parameter, ...]) -> Callable[..., Any]:
     """Both gradients in one pass over memory; the ufunc behind has two outputs, which Dask would refuse."""
+    data = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in operands(True, "backward")]
+    kind, annotation = inspect.Parameter.KEYWORD_ONLY, "tuple[Any, Any] | None"
+    out = inspect.Parameter("out", kind, default=None, annotation=annotation)
 
-    def backward(g: Any, gate: Any, up: Any, *, out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
-        return both(g, gate, up) if out is None else both(g, gate, up, out=out)
+    def backward(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)
 
+    backward.__signature__ = inspect.Signature([*data, *map(_inspected, parameters), out])  # type: ignore[attr-defined]
     return backward
 
 
@@ -119,9 +123,7 @@ def _parameter_backward(entry: dict[str, Any], parameters: tuple[Parameter, ...]
         except TypeError as error:
             raise TypeError(f"{name}_parameter_backward(): {error}") from None
         bound.apply_defaults()
-        return parameter_gradients(_registry[name].backward, index, *bound.arguments.values())
+        return parameter_gradients(_registry[name], index, *bound.arguments.values())
 
     parameter_backward.__signature__ = signature  # type: ignore[attr-defined]
-    parameter_backward.error_bound = entry["bounds"]["backward"]  # type: ignore[attr-defined]
-    parameter_backward.parameters = parameters  # type: ignore[attr-defined]
     return parameter_backward

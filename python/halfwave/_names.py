@@ -19,8 +19,8 @@ def _same(names: str, **others: str | tuple[str, dict[str, float]]) -> dict[str,
 # For each library: its name -> our function, and those of its defaults that are not ours.
 LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
     "torch": _same(
-        "relu relu6 threshold leaky_relu prelu rrelu elu selu celu gelu silu mish softplus hardtanh hardsigmoid hardswish "
-        "softshrink hardshrink tanhshrink softsign sigmoid logsigmoid tanh",
+        "relu relu6 threshold leaky_relu prelu rrelu elu selu celu gelu silu mish softplus hardtanh hardsigmoid "
+        "hardswish softshrink hardshrink tanhshrink softsign sigmoid logsigmoid tanh",
         ReLU="relu",
         ReLU6="relu6",
         Threshold="threshold",
@@ -48,7 +48,8 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
         expit="sigmoid",
     ),
     "jax": _same(
-        "relu relu6 sigmoid softplus sparse_plus sparse_sigmoid silu leaky_relu tanh elu celu selu squareplus mish identity",
+        "relu relu6 sigmoid softplus sparse_plus sparse_sigmoid silu leaky_relu tanh elu celu selu squareplus mish "
+        "identity",
         gelu="gelu_tanh",
         swish="silu",
         soft_sign="softsign",
@@ -59,7 +60,8 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
         hard_tanh="hardtanh",
     ),
     "keras": _same(
-        "relu relu6 celu elu selu softplus softsign sparse_plus sparse_sigmoid silu squareplus gelu tanh threshold sigmoid mish",
+        "relu relu6 celu elu selu softplus softsign sparse_plus sparse_sigmoid silu squareplus gelu tanh threshold "
+        "sigmoid mish",
         leaky_relu=("leaky_relu", {"negative_slope": 0.2}),
         LeakyReLU=("leaky_relu", {"negative_slope": 0.3}),
         ReLU="relu",

@@ -11,12 +11,13 @@ from . import _core
 _IDENTITY = next(entry["index"] for entry in _core.catalogue if entry["name"] == "identity")
 
 
-def parameter_gradients(backward: np.ufunc, index: int, g: Any, x: Any, *parameters: Any) -> tuple[Any, ...]:
+def parameter_gradients(forward: Any, index: int, g: Any, x: Any, *parameters: Any) -> tuple[Any, ...]:
     """The gradients of all parameters of activation `index`, each in its parameter's shape."""
+    _core.check_domain(forward, parameters)
     data = (np.asarray(g), np.asarray(x))
     arrays = tuple(np.asarray(p) for p in parameters)
     # The ufunc knows which dtypes there are, and says so for those that there are not.
-    dtype = backward.resolve_dtypes((*(a.dtype for a in (*data, *arrays)), None))[-1]
+    dtype = forward.backward.resolve_dtypes((*(a.dtype for a in (*data, *arrays)), None))[-1]
     operands = np.broadcast_arrays(*(np.asarray(a, _computed(dtype)) for a in (*data, *arrays)))
     return tuple(
         _finish(_core.sum_parameter_terms(index, operands, _summed(operands[0].ndim, a.shape), k), a.shape, dtype)
@@ -40,8 +41,8 @@ def unbroadcast(grad: Any, shape: int | tuple[int, ...]) -> Any:
     Returns
     -------
     ndarray
-        The sums, in `shape` and the dtype of `grad`. They are taken in float64 by a fixed tree, in C order, so that they do
-        not depend on memory layout, processor or number of threads.
+        The sums, in `shape` and the dtype of `grad`. They are taken in float64 by a fixed tree, in C order, so that
+        they do not depend on memory layout, processor or number of threads.
 
     Raises
     ------
