@@ -2,118 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import shlex
-import shutil
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import halfwave as hw
 import numpy as np
 import pytest
 
-from tests import digests, floating_point
+from tests import build, digests, floating_point
+from tests.build import need, run
 from tests.cases import CASES, Case, canonical, defaults, parameter_sets
 from tests.rounding import FORMATS, Format
-
-ROOT = Path(__file__).parents[1]
-SOURCES = ROOT / "csrc"
-CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
-
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # tools of pip's first
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="ELF objects and GNU tools are Linux's")
 
 
-def run(*command: Any, **options: Any) -> str:
-    """Run a command, and fail with all that it says if it fails."""
-    environment = {**os.environ, "PATH": PATH}
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, env=environment, **options
-    )
-    assert done.returncode == 0, f"{shlex.join(map(str, command))}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def need(*tools: str) -> None:
+@contextmanager
+def skipping_without_tools() -> Iterator[None]:
     """Skip, or fail where NEON must not go untested, if a tool is missing."""
-    missing = [t for t in tools if shutil.which(t, path=PATH) is None]
-    if missing and os.environ.get("HALFWAVE_REQUIRE_NEON") == "1":
-        pytest.fail(f"HALFWAVE_REQUIRE_NEON is set, and there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}")
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """How the build compiles the kernels for an instruction set."""
-
-    instructions: str
-    command: tuple[str, ...]
-
-    def object(self, folder: Path) -> Path:
-        """Compile them, unless the folder has what these sources and this command give."""
-        content = "".join(p.read_text() for p in [*sorted(SOURCES.rglob("*.hpp")), SOURCES / "kernels.cpp"])
-        compiler = run(self.command[0], "--version")
-        key = hashlib.sha256("\0".join([content, compiler, *self.command]).encode()).hexdigest()[:16]
-        target = folder / f"kernels_{self.instructions}_{key}.o"
-        if not target.exists():
-            for old in folder.glob(f"kernels_{self.instructions}_*.o"):
-                old.unlink()
-            partial = target.with_suffix(".partial")
-            run(*self.command, "-c", SOURCES / "kernels.cpp", "-o", partial)
-            partial.rename(target)
-        return target
-
-    def cross(self, instructions: str) -> Kernel:
-        """The same for another processor."""
-        options = [o for o in self.command[1:] if not o.startswith("-DHALFWAVE_ISA=")]
-        return Kernel(instructions, (CROSS_COMPILER, *options, f"-DHALFWAVE_ISA={instructions}"))
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kernel]:
-    """The commands that CMake makes of CMakeLists.txt."""
-    need("cmake")
-    folder = tmp_path_factory.mktemp("configured")
-    pybind11 = pytest.importorskip("pybind11", reason="the build needs pybind11")
-    generator = ["-G", "Ninja"] if shutil.which("ninja", path=PATH) else []
-    run(
-        *("cmake", "-S", ROOT, "-B", folder, *generator, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"),
-        *("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}"),
-        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-    )
-    found = {}
-    for entry in json.loads((folder / "compile_commands.json").read_text()):
-        if not entry["file"].endswith("kernels.cpp"):
-            continue
-        command = shlex.split(entry["command"])
-        at = command.index("-o")
-        kept = [c for c in command[:at] + command[at + 2 :] if c not in ("-c", entry["file"])]
-        instructions = re.search(r"-DHALFWAVE_ISA=(\w+)", entry["command"])
-        assert instructions is not None
-        found[instructions[1]] = Kernel(instructions[1], tuple(kept))
-    return found
-
-
-@pytest.fixture(scope="module")
-def objects_folder(request: pytest.FixtureRequest) -> Path:
-    """Where objects stay between runs of the tests."""
-    return request.config.cache.mkdir("halfwave-kernels")
-
-
-def compile_all(kernels: list[Kernel], folder: Path) -> dict[str, Path]:
-    """All of them, on as many processors as there are."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip((k.instructions for k in kernels), pool.map(lambda k: k.object(folder), kernels), strict=True))
+    try:
+        yield
+    except build.MissingTool as missing:
+        if os.environ.get("HALFWAVE_REQUIRE_NEON") == "1":
+            pytest.fail(f"HALFWAVE_REQUIRE_NEON is set, and {missing}")
+        pytest.skip(str(missing))
 
 
 # ---- Symbols ---------------------------------------------------------------------------------------------------------
@@ -137,18 +55,21 @@ def check_symbols(path: Path, instructions: str) -> None:
 
 
 @on_linux
-def test_kernels_show_the_linker_one_symbol(kernels: dict[str, Kernel], objects_folder: Path) -> None:
+def test_kernels_show_the_linker_one_symbol(request: pytest.FixtureRequest) -> None:
     """Each instruction set's table, with no function of the standard library beside it."""
-    need("nm", "objdump")
-    assert set(hw.instruction_sets()) <= set(kernels)
-    for instructions, path in compile_all(list(kernels.values()), objects_folder).items():
+    with skipping_without_tools():
+        need("nm", "objdump")
+        objects = build.of(request.config).native()
+    assert set(hw.instruction_sets()) <= set(objects)
+    for instructions, path in objects.items():
         check_symbols(path, instructions)
 
 
 @on_linux
 def test_module_exports_its_initialiser_only() -> None:
     """Nothing of ours can meet a symbol of another library."""
-    need("nm")
+    with skipping_without_tools():
+        need("nm")
     defined = [
         line.split() for line in run("nm", "-D", "--defined-only", "--format=posix", hw._core.__file__).splitlines()
     ]
@@ -217,29 +138,29 @@ def all_jobs() -> list[Job]:
     return jobs + [job for name in summed for fmt in formats[1:] for job in term_jobs(name, fmt)]
 
 
-def runner(kernels: dict[str, Kernel], folder: Path, target: Path) -> Path:
-    """The program that runs the kernels of NEON and those for no instruction set in particular, on an ARM."""
-    need(CROSS_COMPILER, EMULATOR)
-    cross = [kernels["scalar"].cross(i) for i in ("neon", "scalar")]
-    arm = folder / "aarch64"
-    arm.mkdir(exist_ok=True)
-    objects = compile_all(cross, arm)
+def runner(objects: list[Path], target: Path) -> Path:
+    """The program that runs the kernels on an ARM."""
     source = Path(__file__).parent / "neon" / "runner.cpp"
-    options = ("-std=c++20", "-O1", "-static", f"-I{SOURCES}")
-    run(CROSS_COMPILER, *options, source, *objects.values(), "-o", target)
+    options = ("-std=c++20", "-O1", "-static", f"-I{build.SOURCES}")
+    run(build.CROSS_COMPILER, *options, source, *objects, "-o", target)
     return target
 
 
 @on_linux
-def test_neon_gives_the_same_bits(kernels: dict[str, Kernel], objects_folder: Path, tmp_path: Path) -> None:
-    """Every function on ARM's vectors, and on its scalars, against what this processor computes."""
+def test_neon_gives_the_same_bits(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Every function on ARM's vectors, and on its scalars, against what this processor computes.
+
+    What is installed here must have been built from these sources.
+    """
     if "neon" in hw.instruction_sets():
         pytest.skip("this processor has NEON, and the other tests have used it")
-    program = runner(kernels, objects_folder, tmp_path / "runner")
+    with skipping_without_tools():
+        need(build.CROSS_COMPILER, build.EMULATOR)
+        program = runner(build.of(request.config).cross(), tmp_path / "runner")
     jobs = all_jobs()
     for instructions in ("neon", "scalar"):
         (tmp_path / "jobs").write_bytes(b"".join(job.request(instructions) for job in jobs))
-        run(EMULATOR, program, tmp_path / "jobs", tmp_path / "results")
+        run(build.EMULATOR, program, tmp_path / "jobs", tmp_path / "results")
         results = memoryview((tmp_path / "results").read_bytes())
         for job in jobs:
             for layout in ("contiguous", "strided"):
@@ -273,7 +194,7 @@ def test_import_leaves_the_floating_point_environment_alone() -> None:
         "from tests.floating_point import _environment as state; import numpy; before = state(); import halfwave; "
         "assert state()[-1] & ~0x3f == before[-1] & ~0x3f"
     )
-    run(sys.executable, "-c", code, cwd=ROOT)
+    run(sys.executable, "-c", code, cwd=build.ROOT)
 
 
 def test_module_says_what_it_is() -> None:

@@ -167,6 +167,15 @@ def test_python_m_halfwave_tells_what_is_here():
         assert word in run.stdout
 
 
+def test_the_list_of_functions_tells_what_each_computes():
+    command = [sys.executable, "-m", "halfwave", "functions"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name, function in hw.functions().items():
+        assert f"{name}(" in listed
+        assert function.formula in listed
+        assert function.derivative in listed
+
+
 @pytest.mark.parametrize("activation", ["silu", "relu", "prelu", "gelu"])
 def test_the_digits_are_learned(activation):
     main = runpy.run_path(str(ROOT / "examples" / "digits.py"))["main"]
