@@ -35,10 +35,13 @@ HALFWAVE_INLINE V product(V a, V b) {
   return a * finite_for(a, b);
 }
 
-// The gradient g * d where d depends on parameters: it may be infinite, or 0 because the piece is flat.
+// The gradient g * d where d depends on parameters: it may be infinite, or 0 because the piece is flat. Both are rare.
 template <class V>
 HALFWAVE_INLINE V gradient(V g, V d) {
-  return select(d == V(0), flat(g, d), product(g, d));
+  const auto special = (d == V(0)) | (abs(d) > largest_finite<V>());
+  if (any(special)) [[unlikely]]
+    return select(d == V(0), flat(g, d), product(g, d));
+  return g * d;
 }
 
 // NaN where `bound` is NaN, else x: a bound that is not a number makes every comparison with it meaningless.

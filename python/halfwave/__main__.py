@@ -1,17 +1,45 @@
-"""`python -m halfwave`: what is installed here."""
+"""`python -m halfwave`: what is installed here; `python -m halfwave functions`: what each function computes."""
 
 from __future__ import annotations
+
+import argparse
+from typing import Any
 
 from . import __version__, functions, instruction_set, instruction_sets
 
 
 def main() -> None:
-    """Print the version, the instruction sets, the threads and the functions."""
+    """Print the version, instruction sets, threads and functions, or the list of functions with what they compute."""
+    parser = argparse.ArgumentParser(prog="python -m halfwave", description="Tell what is installed.")
+    parser.add_argument("what", nargs="?", choices=["functions"], help="list the functions with what they compute")
+    if parser.parse_args().what == "functions":
+        print("\n\n".join(map(_described, functions().values())))
+        return
     names = list(functions())
     print(f"halfwave         {__version__}")
     print(f"instruction set  {instruction_set()} (available: {', '.join(instruction_sets())})")
     print("threads          1")
     print(f"functions        {len(names)}: {', '.join(names)}")
+
+
+def _described(function: Any) -> str:
+    parameters = "".join(
+        f", {p.name}" + ("" if p.default is None else f"={p.default:.6g}") for p in function.parameters
+    )
+    gated = function.backward_gate is not None
+    needs = "gate and up" if gated else "x or y" if function.backward_from_output else "x"
+    forward, backward = (_bounds(f.error_bound) for f in (function, function.backward))
+    return (
+        f"{function.__name__}({'gate, up' if gated else 'x'}{parameters})\n"
+        f"  forward         {function.formula}\n"
+        f"  derivative      {function.derivative}\n"
+        f"  backward needs  {needs}\n"
+        f"  error bound     forward {forward}, backward {backward}"
+    )
+
+
+def _bounds(bounds: dict[str, float]) -> str:
+    return f"{bounds['float32']:g} / {bounds['float64']:g} ULP in float32 / float64"
 
 
 if __name__ == "__main__":
