@@ -7,6 +7,7 @@ Needs mpmath and the program `sollya`. To add a polynomial, add an entry to STRU
 """
 
 import argparse
+import functools
 import pathlib
 import re
 import subprocess
@@ -124,10 +125,13 @@ class Table:
 
     name: str
     comment: str
-    value: Callable[[int], object]
+    value: Callable[[Format, int], object]
+    formats: tuple[Format, ...] = FORMATS
 
     def make(self, form, known):
-        literals = [FLOAT.literal(FLOAT.round(self.value(i))) for i in range(8)]
+        if form not in self.formats:
+            return "", ""
+        literals = [FLOAT.literal(FLOAT.round(self.value(form, i))) for i in range(8)]
         return self.comment, f"static constexpr float {self.name}[8] = {{{listed(literals)}}};"
 
 
@@ -137,6 +141,7 @@ class Polynomial:
 
     Formulas may name the constants that precede it in its struct. `exact` and `approximation`, with p for the
     polynomial's value, say what the error in the comment is an error of where that is not the fit itself.
+    `leading_low` names a second word of the first coefficient.
     """
 
     name: str
@@ -150,19 +155,26 @@ class Polynomial:
     step: int = 1
     exact: str = ""
     approximation: str = ""
+    leading_low: str = ""
 
     def make(self, form, known):
         coefficients = self.fit(form, known)
         error = self.error(form, coefficients, known)
         print(f"  {form.name:8}{self.name:12}{len(coefficients):3} terms   2^{error:.2f}")
-        literals = ", ".join(map(form.literal, coefficients))
-        comment = f"{self.comment} {len(coefficients)} terms, relative error 2^{error:.1f}."
-        return comment, f"static constexpr {form.name} {self.name}[{len(coefficients)}] = {{{literals}}};"
+        values = list(map(form.round, coefficients))
+        code = f"static constexpr {form.name} {self.name}[{len(values)}] = {{{listed(map(form.literal, values))}}};"
+        if self.leading_low:
+            low = form.literal(form.round(coefficients[0] - values[0]))
+            code += f"\nstatic constexpr {form.name} {self.leading_low} = {low};"
+        return f"{self.comment} {len(coefficients)} terms, relative error 2^{error:.1f}.", code
 
     def fit(self, form, known):
         powers = [self.shift + self.step * i for i in range(of(self.terms, form))]
+        bits = [form.precision] * len(powers)
+        if self.leading_low:
+            bits[0] *= 2
         output = sollya(
-            f"p = fpminimax({self.function}, [|{listed(powers)}|], [|{listed([form.precision] * len(powers))}|], "
+            f"p = fpminimax({self.function}, [|{listed(powers)}|], [|{listed(bits)}|], "
             f"[{exact_text(of(self.low, form, known))};{exact_text(of(self.high, form, known))}], "
             f"relative, floating, {self.given});\n" + "".join(f"coeff(p, {power});\n" for power in powers),
             known,
@@ -217,7 +229,11 @@ def wrapped(comment, width=WIDTH):
     return "".join(f"// {line}\n" for line in textwrap.wrap(comment, width - 3, break_on_hyphens=False))
 
 
-def wrapped_code(line, width):
+def wrapped_code(code, width):
+    return "".join(wrapped_line(line, width) for line in code.splitlines())
+
+
+def wrapped_line(line, width):
     if len(line) <= width:
         return line + "\n"
     head, values = line.split("{")
@@ -252,7 +268,7 @@ def gal_centre(formula):
     return value
 
 
-def derivative_root(name, start, radius, terms):
+def derivative_root(name, start, radius, terms, leading_low=""):
     """The zero of a derivative: its expansion about the representable number nearest to it."""
     function = f"{name}_derivative"
     return Struct(
@@ -271,6 +287,7 @@ def derivative_root(name, start, radius, terms):
                 terms=terms,
                 approximation="value+x*p",
                 exact=f"{function}(root+x)",
+                leading_low=leading_low,
             ),
         ),
     )
@@ -292,20 +309,23 @@ def rounded_down(value):
     return lambda form: mpmath.floor(value * mpf(2) ** (form.precision - 1)) / mpf(2) ** (form.precision - 1)
 
 
-def log1p_reciprocal(i):
-    return rounded_to(8, 1 / (1 + i / mpf("7.49"))) if i else mpf(1)
+LOG1P_STEPS = FLOAT.round(7.49)
 
 
-def log1p_high(i):
-    return rounded_to(16, -mpmath.log(log1p_reciprocal(i)))
+@functools.cache
+def log1p_entry(form, i):
+    """(reciprocal, log, log_low): of many reciprocals the one that the floats fit best (Gal's method)."""
+    if i == 0:
+        return mpf(1), mpf(0), mpf(0)
 
+    def entry(reciprocal):
+        exact = -mpmath.log(reciprocal)
+        high = FLOAT.round(exact)
+        low = FLOAT.round(exact - high) if form is DOUBLE else mpf(0)
+        return abs(high + low - exact), reciprocal, high, low
 
-def log1p_middle(i):
-    return FLOAT.round(-mpmath.log(log1p_reciprocal(i)) - log1p_high(i))
-
-
-def log1p_low(i):
-    return -mpmath.log(log1p_reciprocal(i)) - log1p_high(i) - log1p_middle(i)
+    first = FLOAT.round(1 / (1 + i / LOG1P_STEPS))
+    return min(entry(first + mpf(k) / 2**24) for k in range(-4096, 4096))[1:]
 
 
 SELU_SCALE, SELU_ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
@@ -345,6 +365,21 @@ STRUCTS = (
         ),
     ),
     Struct(
+        "CeluAlpha",
+        "expm1(t) - t e^t = t^2 quotient(t), |t| < radius.",
+        (
+            Constant("radius", "", lambda form, _: mpf("0.65")),
+            Polynomial(
+                "quotient",
+                "(expm1(t) - t e^t)/t^2 for |t| < radius;",
+                function="(expm1(x)-x*exp(x))/x^2",
+                low=-0.65001,
+                high=0.65002,
+                terms={"float": 9, "double": 17},
+            ),
+        ),
+    ),
+    Struct(
         "Tanh",
         "tanh(p) = p + p z tail(z), z = p^2. p = x - n ln2/2 with n = rint(2 log2e x - 1/4) is in [-0.087, 0.26].",
         (
@@ -363,8 +398,8 @@ STRUCTS = (
     ),
     derivative_root("silu", -1.2784645, mpf(1) / 24, {"float": 4, "double": 9}),
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
-    derivative_root("gelu_tanh", -0.7524614, mpf(1) / 32, {"float": 5, "double": 10}),
-    derivative_root("mish", -1.1924312, mpf(1) / 16, {"float": 6, "double": 12}),
+    derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
+    derivative_root("mish", -1.1924312, mpf(1) / 8, {"float": 6, "double": 15}, leading_low="slope_low"),
     Struct(
         "SeluConstants",
         "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "
@@ -387,22 +422,22 @@ STRUCTS = (
     ),
     Struct(
         "Log1p",
-        "log(1 + e) = high + middle + low + z + z^2 tail(z), 0 <= e <= 1, z = reciprocal (1 + e) - 1, entry "
-        "rint(7.49 e).",
+        "log(1 + e) = log[i] + z + z^2 tail(z), 0 <= e <= 1, i = rint(steps e), z = reciprocal[i] (1 + e) - 1. Each "
+        "reciprocal is near 1/(1 + i/steps), and so chosen that one float (in double, two) holds its logarithm.",
         (
-            Table("reciprocal", "Of 8 bits.", log1p_reciprocal),
-            Table("high", "-log(reciprocal) in three parts, the first of 16 bits.", log1p_high),
-            Table("middle", "", log1p_middle),
-            Table("low", "", log1p_low),
+            Constant("steps", "", lambda *_: LOG1P_STEPS),
+            Table("reciprocal", "", lambda form, i: log1p_entry(form, i)[0]),
+            Table("log", "", lambda form, i: log1p_entry(form, i)[1]),
+            Table("log_low", "", lambda form, i: log1p_entry(form, i)[2], formats=(DOUBLE,)),
             Polynomial(
                 "tail",
-                "(log(1 + z) - z)/z^2 for |z| < 0.0675;",
+                "(log(1 + z) - z)/z^2 for -0.059 < z < 0.067;",
                 function="log1p(x)",
                 given="x",
                 shift=2,
-                low=-0.0674,
-                high=0.0675,
-                terms={"float": 5, "double": 12},
+                low=-0.05892,
+                high=0.06682,
+                terms={"float": 5, "double": 11},
             ),
         ),
     ),

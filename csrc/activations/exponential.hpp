@@ -136,19 +136,41 @@ struct Celu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
     return select(y > V(0), g, product(g, max(V(0), (y + alpha) / alpha)));
   }
-  // expm1(t) - t * e^t: near 0, with h = expm1(t) - t, it is h - t*h - t*t, elsewhere (1 - t) * e^t - 1.
+  // expm1(t) - t * e^t, t = x / alpha: near 0 it is t^2 times a polynomial. Elsewhere, with u = 2^n and t = n*ln2 + r, it is
+  //
+  //   (u - 1 - u*n*ln2) - u*t*r + u*(1 - t)*(e^r - 1 - r),
+  //
+  // the bracket being exact but for its low word. All of it is scaled, so that u*t does not overflow before the result does.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V alpha) {
-    const Quotient<V> q(x, alpha);
-    V low;
-    const V h = expm1_minus_x(q.t, low);
-    const V product_h = fnma(q.t, h, h);
-    const V product_low = fnma(q.t, h, h - product_h) + fnma(q.t, low, low);
-    const V t_low = q.rest / alpha;
-    const V moved = fnma(t_low * q.t, h + q.t + V(1), product_low);  // the derivative is -t * e^t
-    const V near = fnma(q.t, q.t, product_h) + moved;
-    const V far = times_exp(V(1) - q.t, q.t, t_low) - V(1);
-    terms[0] = select(x > V(0), flat(g, x), product(g, select(abs(q.t) < V(1.25f), near, far)));
+    using T = typename V::Scalar;
+    using K = Reduction<T>;
+    using Near = CeluAlpha<T>;
+    // From `lowest` down it is -1, and from `highest` up infinite.
+    constexpr T lowest = sizeof(T) == 4 ? -70 : -700, highest = T(sizeof(T) == 4 ? 88.3 : 709.4);
+    const V negative = min(V(0), x);
+    const V exact = negative / alpha;
+    const V t = max(V(lowest), min(V(highest), exact));
+    const V t_low = select(exact == t, fnma(t, alpha, negative) / alpha, V(0));
+
+    constexpr T exponent_offset = -12;
+    const V one = V(0x1p-12f), unscale = V(0x1p12f);
+    const V shift = V(K::magic + K::exponent_bias + exponent_offset);
+    const V y = fma(t, V(K::log2e), shift);
+    const V u = exponent_from_low_bits(y), n = y - shift;
+    const V high = fnma(n, V(K::ln2_high), t);
+    const V r = fnma(n, V(K::ln2_low), high), r_low = fnma(n, V(K::ln2_low), high - r);
+    const V tail = (r * r) * polynomial(r, Expm1<T>::tail);
+    const V ut = u * t, un = u * n;
+    const V low = r_low + fma(t_low, r + tail, t_low);
+    const V bracket = fnma(un, V(K::ln2_high), u - one);
+    const V far = (fnma(ut, r, bracket) + fma(u - ut, tail, fnma(ut, low, -(un * V(K::ln2_low))))) * unscale;
+
+    const V z = t * t, z_low = fms(t, t, z);
+    const V quotient = polynomial(t, Near::quotient);
+    const V shifted = (t * t_low) * fma(V(0.5f), z, t + V(1));  // t_low times the derivative t * e^t, roughly
+    const V near = fma(z, quotient, fma(z_low, quotient, -shifted));
+    terms[0] = select(x > V(0), flat(g, x), product(g, select(abs(t) < V(Near::radius), near, far)));
   }
 };
 

@@ -96,22 +96,42 @@ struct Swish {
     const V low = -e.negative_low();
     const LogisticTail<V> f(abs(e.t), low);
     using Root = SiluDerivativeRoot<typename V::Scalar>;
-    const V d = (e.t - V(Root::root)) + e.low;
-    const V near = fma(d, polynomial(d, Root::slope), V(Root::value));
+    const V high = e.t - V(Root::root);
+    const V d = high + e.low;
+    const V d_low = (high - d) + e.low;
+    const V near = fma(d, polynomial(d, Root::slope), fma(d_low, V(Root::slope[0]), V(Root::value)));
     const V tail = select(abs(d) < V(Root::radius), near, gate_slope(f, f.a, low));
     return g * select(e.t >= V(0), V(1) - tail, tail);
   }
-  // x^2 * sigmoid'(beta * x). Where that is x^2 * e^-|beta * x|, the factors of the exponential are spread over both x.
+  // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {
-    const Exponent<V> e(beta, x);
-    const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
-    const V slope = logistic_slope(LogisticTail<V>(abs(e.t), -e.negative_low()), 1);
-    const ScaledExp<V> tail(-abs(e.t), e.negative_low());
-    const V spread = (((finite * tail.outer) * tail.w) * tail.inner) * (tail.outer * finite);
-    const V far = select(abs(e.t) >= V(ExpRange<typename V::Scalar>::any), V(0), spread);
-    const V near = product(product(slope, x), x);
-    terms[0] = product(g, select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), near, far));
+    using T = typename V::Scalar;
+    using K = Reduction<T>;
+    const V zero_beyond = V(sizeof(T) == 4 ? T(282) : T(2165));  // the square of the largest number times e^-a
+    const V finite = finite_for(beta, x);
+    const V exact = abs(beta * finite), a = min(zero_beyond, exact);
+    const V a_low = select(exact < zero_beyond, fms(abs(beta), abs(finite), exact), V(0));
+
+    const V magic = V(K::magic);
+    const V n = fnma(a, V(K::log2e), magic) - magic;
+    const V p = fma(n, V(K::ln2_high), a) + fma(n, V(K::ln2_low), a_low);
+    // q = 1 / (2^n + e^p), where 2^n, once it is small, may as well be something else that is.
+    const V u = power_of_two(max(V(-100), n));
+    const V v = fma(fma(p, polynomial(p, Expm1<T>::tail), V(1)), p, u);
+    const V s = v + V(1), s_low = v - (s - V(1));
+    const V q = V(1) / s, correction = fnma(s_low, q, fnma(s, q, V(1)));
+    // As in logistic_slope.
+    const V z = fnma(u, q, V(1)), lost = fnma(u, q, V(1) - z);
+    const V slope = fma(q, z, q * fma(correction, fma(V(2), z, V(-1)), lost));
+
+    const V half = fma(n, V(0.5f), magic) - magic;
+    const V quarter = fma(half, V(0.5f), magic) - magic;
+    const V m = (min(largest_finite<V>(), abs(x)) * power_of_two(quarter)) * power_of_two(half - quarter);
+    const V f = slope * power_of_two(fnma(V(2), half, n));
+    const V once = m * f, twice = once * m;
+    const V low = fma(fms(m, f, once), m, fms(once, m, twice));
+    terms[0] = product(g, twice + select(twice <= largest_finite<V>(), low, V(0)));
   }
 };
 

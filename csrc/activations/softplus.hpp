@@ -26,19 +26,18 @@ struct Softplus {
       .backward_from_output = {2, 2},
   };
 
-  // (max(t, 0) + log1p(e^-|t|)) / beta with t = beta * x, and max(t, 0) / beta is x or 0. Once e^-|t| is below the last place
-  // of 1, log1p(e) is e, and is divided before it is scaled, since it may be subnormal where the quotient is not.
+  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
-    constexpr typename V::Scalar log1p_is_identity = sizeof(typename V::Scalar) == 4 ? 18 : 40;
     const Exponent<V> e(beta, x);
+    const SoftplusParts<V> p(e.t, e.low, e.negative_low());
+    V low;
+    const V near = quotient(p.sum, p.sum_low, beta, low);
+    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
+    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
+    if (!any(far)) return y;
     const V reciprocal = V(1) / beta;
-    const V reciprocal_low = fnma(reciprocal, beta, V(1));
-    const V a = abs(e.t);
-    const V far = times_exp(reciprocal, -a, e.negative_low() + reciprocal_low);
-    const ScaledExp<V> tail(-a, e.negative_low());
-    const V near = log1p_unit(tail.times(V(1)), tail.low()) / beta;
-    return select(e.t > V(0), x, V(-0.0f)) + select(a > V(log1p_is_identity), far, near);
+    return select(far, times_exp(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
@@ -54,12 +53,26 @@ struct Softplus {
   // Minus the entropy of sigmoid(t), log1p(e^-a) + a * sigmoid(-a), by beta^2.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {
+    const V unscale = V(DecayRange<typename V::Scalar>::unscale);
     const Exponent<V> e(beta, x);
-    const V a = abs(e.t);
-    const LogisticTail<V> f(a, -e.negative_low());
-    const ScaledExp<V> tail(-a, e.negative_low());
-    const V entropy = log1p_unit(tail.times(V(1)), tail.low()) + (f.a * f.u) * f.quotient();
-    terms[0] = product(g, -((entropy / beta) / beta));
+    const V a_low = -e.negative_low();
+    const Decay<V> d(abs(e.t), a_low);
+    const Log1pParts<V> p(d.value, d.value_low);
+    // a * sigmoid(-a), scaled
+    const V s = V(1) + d.value, s_low = d.value - (s - V(1));
+    const V n = d.a * d.scaled;
+    const V n_low = fma(d.a, d.scaled_low, fma(a_low, d.scaled, fms(d.a, d.scaled, n)));
+    const V q = V(1) / s;
+    const V weighted = n * q;
+    const V weighted_low = (fnma(s_low, weighted, fnma(s, weighted, n)) + n_low) * q;
+    const V first = weighted * unscale, second = p.log + p.near;
+    const V entropy = first + second;
+    const V entropy_low = positive_sum_low(first, second, entropy) +
+                          (fma(weighted_low, unscale, p.near_low) + (p.near - (second - p.log)));
+    V once_low, low;
+    const V once = quotient(entropy, entropy_low, beta, once_low);
+    const V y = quotient(once, once_low, beta, low);
+    terms[0] = product(g, -(y + low));
   }
 };
 
@@ -78,8 +91,8 @@ struct LogSigmoid {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const ScaledExp<V> tail(-abs(x));
-    return -(max(V(0), -x) + log1p_unit(tail.times(V(1)), tail.low()));
+    const SoftplusParts<V> p(-x, V(0), V(0));
+    return select(x < V(-DecayRange<typename V::Scalar>::largest), x, -(p.sum + p.sum_low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {

@@ -51,6 +51,32 @@ struct Expm1<double> {
   };
 };
 
+// expm1(t) - t e^t = t^2 quotient(t), |t| < radius.
+template <class T>
+struct CeluAlpha;
+
+template <>
+struct CeluAlpha<float> {
+  static constexpr float radius = 0x1.4cccccp-1f;
+  // (expm1(t) - t e^t)/t^2 for |t| < radius; 9 terms, relative error 2^-28.6.
+  static constexpr float quotient[9] = {
+      -0x1p-1f, -0x1.555556p-2f, -0x1.000002p-3f, -0x1.1110c6p-5f, -0x1.c718fp-8f, -0x1.383794p-10f, -0x1.6dda0cp-13f,
+      -0x1.691aacp-16f, -0x1.891bd6p-20f
+  };
+};
+
+template <>
+struct CeluAlpha<double> {
+  static constexpr double radius = 0x1.4cccccccccccdp-1;
+  // (expm1(t) - t e^t)/t^2 for |t| < radius; 17 terms, relative error 2^-58.7.
+  static constexpr double quotient[17] = {
+      -0x1p-1, -0x1.5555555555555p-2, -0x1.ffffffffffffep-4, -0x1.11111111111b3p-5, -0x1.c71c71c71ce5cp-8,
+      -0x1.38138137f979cp-10, -0x1.6c16c16af4e95p-13, -0x1.71de3a94e36e3p-16, -0x1.4ce19d9b4a096p-19,
+      -0x1.0cfe635b1645dp-22, -0x1.8a7fb15b4870ap-26, -0x1.0951a9be402ecp-29, -0x1.51c0a453dde85p-33,
+      -0x1.92599ee1b4d58p-38, 0x1.9be1699c7707ep-38, -0x1.abab8709cb803p-39, -0x1.138f283b59ab2p-38
+  };
+};
+
 // tanh(p) = p + p z tail(z), z = p^2. p = x - n ln2/2 with n = rint(2 log2e x - 1/4) is in [-0.087, 0.26].
 template <class T>
 struct Tanh;
@@ -128,20 +154,21 @@ template <>
 struct GeluTanhDerivativeRoot<float> {
   static constexpr float root = -0x1.8142ap-1f;
   static constexpr float value = -0x1.4f6404p-28f;
-  static constexpr float radius = 0x1p-5f;
-  // (gelu_tanh'(root + d) - gelu_tanh'(root))/d for |d| < radius; 5 terms, relative error 2^-25.6.
-  static constexpr float slope[5] = {0x1.b8baccp-2f, 0x1.8cd1a2p-2f, -0x1.020094p-6f, -0x1.d297a6p-4f, -0x1.772886p-5f};
+  static constexpr float radius = 0x1p-4f;
+  // (gelu_tanh'(root + d) - gelu_tanh'(root))/d for |d| < radius; 5 terms, relative error 2^-25.5.
+  static constexpr float slope[5] = {0x1.b8baccp-2f, 0x1.8cd19cp-2f, -0x1.0270aap-6f, -0x1.d25098p-4f, -0x1.2de926p-6f};
 };
 
 template <>
 struct GeluTanhDerivativeRoot<double> {
   static constexpr double root = -0x1.81429f9e97e4dp-1;
   static constexpr double value = -0x1.20a50541a648bp-56;
-  static constexpr double radius = 0x1p-5;
-  // (gelu_tanh'(root + d) - gelu_tanh'(root))/d for |d| < radius; 10 terms, relative error 2^-55.6.
-  static constexpr double slope[10] = {
-      0x1.b8bacd2c96b91p-2, 0x1.8cd1a2b2fff33p-2, -0x1.029615edb80cbp-6, -0x1.d2b773464c2d6p-4, -0x1.104a8380909d5p-6,
-      0x1.427997f4c2579p-6, 0x1.58c0d422f07cap-8, -0x1.3dbab8a74a0d5p-9, -0x1.64c7aa6b5bacbp-11, 0x1.c601f348a1afbp-11
+  static constexpr double radius = 0x1p-4;
+  // (gelu_tanh'(root + d) - gelu_tanh'(root))/d for |d| < radius; 12 terms, relative error 2^-55.6.
+  static constexpr double slope[12] = {
+      0x1.b8bacd2c96b91p-2, 0x1.8cd1a2b2fff33p-2, -0x1.029615edb34f6p-6, -0x1.d2b7734648f38p-4, -0x1.104a83ddd439fp-6,
+      0x1.427997048ebadp-6, 0x1.58c95bdf3ffd7p-8, -0x1.3d902ed6bb106p-9, -0x1.e1b2cc67cf527p-11, 0x1.2a980e7e4ec8ap-12,
+      -0x1.66380dc649462p-11, -0x1.fd8570bbe5b94p-10
   };
 };
 
@@ -153,24 +180,27 @@ template <>
 struct MishDerivativeRoot<float> {
   static constexpr float root = -0x1.31432cp+0f;
   static constexpr float value = 0x1.beb774p-31f;
-  static constexpr float radius = 0x1p-4f;
-  // (mish'(root + d) - mish'(root))/d for |d| < radius; 6 terms, relative error 2^-24.7.
+  static constexpr float radius = 0x1p-3f;
+  // (mish'(root + d) - mish'(root))/d for |d| < radius; 6 terms, relative error 2^-29.8.
   static constexpr float slope[6] = {
-      0x1.115accp-2f, 0x1.a34a28p-3f, 0x1.573a06p-5f, -0x1.4c775p-6f, -0x1.c2f1c2p-7f, 0x1.64f3f4p-11f
+      0x1.115accp-2f, 0x1.a34a26p-3f, 0x1.574ecp-5f, -0x1.4c2802p-6f, -0x1.02ca68p-6f, -0x1.adefeep-9f
   };
+  static constexpr float slope_low = -0x1.4bc2a4p-27f;
 };
 
 template <>
 struct MishDerivativeRoot<double> {
   static constexpr double root = -0x1.31432c0d12d84p+0;
   static constexpr double value = 0x1.dd827678b94bap-57;
-  static constexpr double radius = 0x1p-4;
-  // (mish'(root + d) - mish'(root))/d for |d| < radius; 12 terms, relative error 2^-53.5.
-  static constexpr double slope[12] = {
-      0x1.115acb42500bcp-2, 0x1.a34a251d8ad7cp-3, 0x1.574f121a82e45p-5, -0x1.4c222fe6549e2p-6, -0x1.03369d21c75f3p-6,
-      -0x1.b87dde5d4c6acp-9, 0x1.1e583cd06c0bep-10, 0x1.03734548d33fap-10, 0x1.21e63802890f2p-12,
-      -0x1.26c4cdcb64f58p-16, -0x1.17d96abc92c2p-9, -0x1.2ed372bf06018p-9
+  static constexpr double radius = 0x1p-3;
+  // (mish'(root + d) - mish'(root))/d for |d| < radius; 15 terms, relative error 2^-60.9.
+  static constexpr double slope[15] = {
+      0x1.115acb42500bcp-2, 0x1.a34a251d8ad7bp-3, 0x1.574f121a868d4p-5, -0x1.4c222fe64c707p-6, -0x1.03369d4ac54b7p-6,
+      -0x1.b87ddfc07af35p-9, 0x1.1e5e17eacdf1ap-10, 0x1.0379a28da98bfp-10, 0x1.0a7a6e9c3f7b6p-12,
+      -0x1.60ce1ca549c1ep-15, -0x1.d7a32877159b7p-15, -0x1.aabd7be3bf6dap-17, 0x1.4a1ca8a2b4009p-16,
+      -0x1.59901f99c3a64p-14, -0x1.6bd3fcfe7551fp-12
   };
+  static constexpr double slope_low = -0x1.76dc14c77b3fep-56;
 };
 
 // scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and infinity
@@ -235,55 +265,46 @@ struct GeluTanhConstants<double> {
   static constexpr double b3_low = 0x1.bba7351828aabp-57;
 };
 
-// log(1 + e) = high + middle + low + z + z^2 tail(z), 0 <= e <= 1, z = reciprocal (1 + e) - 1, entry rint(7.49 e).
+// log(1 + e) = log[i] + z + z^2 tail(z), 0 <= e <= 1, i = rint(steps e), z = reciprocal[i] (1 + e) - 1. Each reciprocal
+// is near 1/(1 + i/steps), and so chosen that one float (in double, two) holds its logarithm.
 template <class T>
 struct Log1p;
 
 template <>
 struct Log1p<float> {
-  // Of 8 bits.
+  static constexpr float steps = 0x1.df5c28p+2f;
   static constexpr float reciprocal[8] = {
-      0x1p+0f, 0x1.c4p-1f, 0x1.94p-1f, 0x1.6ep-1f, 0x1.4ep-1f, 0x1.34p-1f, 0x1.1cp-1f, 0x1.08p-1f
+      0x1p+0f, 0x1.c39b34p-1f, 0x1.9426dcp-1f, 0x1.6d9ba8p-1f, 0x1.4dd37cp-1f, 0x1.3327f2p-1f, 0x1.1c3364p-1f,
+      0x1.088a0ap-1f
   };
-  // -log(reciprocal) in three parts, the first of 16 bits.
-  static constexpr float high[8] = {
-      0x0p+0f, 0x1.fe9p-4f, 0x1.e53p-3f, 0x1.57cp-2f, 0x1.b57p-2f, 0x1.0436p-1f, 0x1.2dcp-1f, 0x1.5322p-1f
+  static constexpr float log[8] = {
+      0x0p+0f, 0x1.010d72p-3f, 0x1.e46bfcp-3f, 0x1.58d85ap-2f, 0x1.b5f824p-2f, 0x1.059db2p-1f, 0x1.2d62b8p-1f,
+      0x1.521772p-1f
   };
-  static constexpr float middle[8] = {
-      0x0p+0f, -0x1.bb189p-18f, 0x1.dffce2p-20f, -0x1.1586e6p-19f, -0x1.7eee76p-20f, 0x1.7cec08p-22f, -0x1.5509e4p-18f,
-      0x1.c4d0dp-18f
-  };
-  static constexpr float low[8] = {
-      0x0p+0f, -0x1.54d35ap-43f, 0x1.212276p-51f, 0x1.fadedep-46f, 0x1.095252p-46f, -0x1.4c45fep-47f, -0x1.7a6e5p-46f,
-      -0x1.ea333cp-43f
-  };
-  // (log(1 + z) - z)/z^2 for |z| < 0.0675; 5 terms, relative error 2^-30.8.
-  static constexpr float tail[5] = {-0x1p-1f, 0x1.5555p-2f, -0x1.ffff5cp-3f, 0x1.9b74bap-3f, -0x1.57006ap-3f};
+  // (log(1 + z) - z)/z^2 for -0.059 < z < 0.067; 5 terms, relative error 2^-31.1.
+  static constexpr float tail[5] = {-0x1p-1f, 0x1.555516p-2f, -0x1.00015ap-2f, 0x1.9b2e1p-3f, -0x1.5238cep-3f};
 };
 
 template <>
 struct Log1p<double> {
-  // Of 8 bits.
+  static constexpr double steps = 0x1.df5c28p+2;
   static constexpr float reciprocal[8] = {
-      0x1p+0f, 0x1.c4p-1f, 0x1.94p-1f, 0x1.6ep-1f, 0x1.4ep-1f, 0x1.34p-1f, 0x1.1cp-1f, 0x1.08p-1f
+      0x1p+0f, 0x1.c3a056p-1f, 0x1.9426dcp-1f, 0x1.6d9e72p-1f, 0x1.4dd37cp-1f, 0x1.33057ap-1f, 0x1.1c2e8p-1f,
+      0x1.08b754p-1f
   };
-  // -log(reciprocal) in three parts, the first of 16 bits.
-  static constexpr float high[8] = {
-      0x0p+0f, 0x1.fe9p-4f, 0x1.e53p-3f, 0x1.57cp-2f, 0x1.b57p-2f, 0x1.0436p-1f, 0x1.2dcp-1f, 0x1.5322p-1f
+  static constexpr float log[8] = {
+      0x0p+0f, 0x1.00f62cp-3f, 0x1.e46bfcp-3f, 0x1.58d08ap-2f, 0x1.b5f824p-2f, 0x1.05d72ap-1f, 0x1.2d6b88p-1f,
+      0x1.51bfd2p-1f
   };
-  static constexpr float middle[8] = {
-      0x0p+0f, -0x1.bb189p-18f, 0x1.dffce2p-20f, -0x1.1586e6p-19f, -0x1.7eee76p-20f, 0x1.7cec08p-22f, -0x1.5509e4p-18f,
-      0x1.c4d0dp-18f
+  static constexpr float log_low[8] = {
+      0x0p+0f, -0x1.83e98cp-28f, 0x1.8a544ep-41f, 0x1.fdc3c2p-29f, 0x1.324c04p-45f, -0x1.bfcc4ep-34f, -0x1.911d5ap-27f,
+      -0x1.96b66p-35f
   };
-  static constexpr float low[8] = {
-      0x0p+0f, -0x1.54d35ap-43f, 0x1.212276p-51f, 0x1.fadedep-46f, 0x1.095252p-46f, -0x1.4c45fep-47f, -0x1.7a6e5p-46f,
-      -0x1.ea333cp-43f
-  };
-  // (log(1 + z) - z)/z^2 for |z| < 0.0675; 12 terms, relative error 2^-65.7.
-  static constexpr double tail[12] = {
-      -0x1p-1, 0x1.5555555555555p-2, -0x1.0000000000071p-2, 0x1.999999999a0f7p-3, -0x1.55555554cadadp-3,
-      0x1.24924922ac3e4p-3, -0x1.000001db1e3f5p-3, 0x1.c71c7989feba3p-4, -0x1.9993d0511fee6p-4, 0x1.74549ed3c5621p-4,
-      -0x1.59869c893b37ep-4, 0x1.3fd115402cab6p-4
+  // (log(1 + z) - z)/z^2 for -0.059 < z < 0.067; 11 terms, relative error 2^-61.8.
+  static constexpr double tail[11] = {
+      -0x1p-1, 0x1.5555555555573p-2, -0x1.ffffffffff964p-3, 0x1.9999999967a12p-3, -0x1.5555555905f29p-3,
+      0x1.24924a084bb3ap-3, -0x1.ffffea6f3f228p-4, 0x1.c718ceb7d501ep-4, -0x1.99b2869c6477cp-4, 0x1.77cf1e0589d4ap-4,
+      -0x1.4c6bee2f8a5b5p-4
   };
 };
 

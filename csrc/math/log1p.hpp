@@ -6,21 +6,87 @@
 namespace halfwave {
 namespace {
 
-// log(1 + e + e_low) for 0 <= e <= 1, below 1 ULP. A reciprocal c of few bits, looked up by e, turns 1 + e into
-// c * (1 + e) = 1 + z with |z| < 0.0675, and log(1 + e) = -log(c) + log(1 + z). The logarithm of c stands in three parts, each
-// exact in float.
+template <class T>
+struct DecayRange;
+template <>
+struct DecayRange<float> {
+  static constexpr float largest = 112;  // (a + 1) * e^-a is 0 beyond
+  static constexpr float exponent_offset = 64, unscale = 0x1p-64f;
+};
+template <>
+struct DecayRange<double> {
+  static constexpr double largest = 760;
+  static constexpr double exponent_offset = 100, unscale = 0x1p-100;
+};
+
+// e^-(magnitude + low), magnitude >= 0, in two parts: unscale * (scaled + scaled_low) = value + value_low. Scaled, it keeps
+// its digits down to the last subnormal result.
 template <class V>
-HALFWAVE_INLINE V log1p_unit(V e, V e_low) {
-  using T = typename V::Scalar;
-  using K = Log1p<T>;
-  const V i = fma(e, V(T(7.49)), V(Reduction<T>::magic));
-  const V c = lookup8(K::reciprocal, i);
-  const V z = fma(c, e, c - V(1));
-  const V tail = fma(z * z, polynomial(z, K::tail), c * e_low);
-  V rest = lookup8(K::middle, i);
-  if constexpr (sizeof(T) == 8) rest = rest + lookup8(K::low, i);
-  return lookup8(K::high, i) + (z + (rest + tail));
+struct Decay {
+  V a, scaled, scaled_low, value, value_low;
+
+  HALFWAVE_INLINE Decay(V magnitude, V low) {
+    using T = typename V::Scalar;
+    using K = Reduction<T>;
+    using Range = DecayRange<T>;
+    const V shift = V(K::magic + K::exponent_bias + Range::exponent_offset);
+    a = min(V(Range::largest), magnitude);
+    const V t = fnma(a, V(K::log2e), shift);
+    const V u = exponent_from_low_bits(t), n = t - shift;
+    const V r = fnma(n, V(K::ln2_high), -a) + fnma(n, V(K::ln2_low), -low);
+    const V v = fma(r * r, polynomial(r, Expm1<T>::tail), r);
+    scaled = fma(u, v, u);
+    scaled_low = fma(u, v, u - scaled);
+    value = scaled * V(Range::unscale);
+    value_low = scaled_low * V(Range::unscale);
+  }
+};
+
+// log(1 + e + e_low) = log + near + near_low for 0 <= e <= 1. A reciprocal, looked up by e, turns 1 + e into
+// reciprocal * (1 + e) = 1 + z with a small z. It is so chosen that `log`, minus its logarithm, is exact in float; in double
+// a second word makes it so.
+template <class V>
+struct Log1pParts {
+  V log, near, near_low;
+
+  HALFWAVE_INLINE Log1pParts(V e, V e_low) {
+    using T = typename V::Scalar;
+    using K = Log1p<T>;
+    const V i = fma(e, V(K::steps), V(Reduction<T>::magic));
+    const V reciprocal = lookup8(K::reciprocal, i);
+    const V z = fma(reciprocal, e, reciprocal - V(1));
+    V low = reciprocal * e_low;
+    if constexpr (sizeof(T) == 8) low = low + lookup8(K::log_low, i);
+    const V rest = fma(z * z, polynomial(z, K::tail), low);
+    log = lookup8(K::log, i);
+    near = z + rest;
+    near_low = rest - (near - z);
+  }
+};
+
+// a + b - sum, for a, b >= 0 and sum = a + b as rounded.
+template <class V>
+HALFWAVE_INLINE V positive_sum_low(V a, V b, V sum) {
+  return min(a, b) - (sum - max(a, b));
 }
+
+// log(1 + e^(t + low)) = max(t, 0) + log(1 + e^-|t|) in two parts, for t <= DecayRange::largest; `negative_low` is the low
+// word of -|t|.
+template <class V>
+struct SoftplusParts {
+  V sum, sum_low;
+
+  HALFWAVE_INLINE SoftplusParts(V t, V low, V negative_low) {
+    const Decay<V> e(abs(t), -negative_low);
+    const Log1pParts<V> p(e.value, e.value_low);
+    const auto positive = t > V(0);
+    const V linear = select(positive, t, V(0));
+    const V far = linear + p.log;
+    const V far_low = positive_sum_low(linear, p.log, far) + select(positive, low, V(0));
+    sum = far + p.near;
+    sum_low = (p.near - (sum - far)) + (p.near_low + far_low);
+  }
+};
 
 }  // namespace
 }  // namespace halfwave

@@ -30,7 +30,7 @@ struct LogisticRange<double> {
 // what the division and the sum s rounded away.
 template <class V>
 struct LogisticTail {
-  V a, u, q, correction;
+  V a, u, s, s_low, q, correction;
 
   explicit HALFWAVE_INLINE LogisticTail(V magnitude) {
     const V n = scale(magnitude);
@@ -39,11 +39,17 @@ struct LogisticTail {
   // Of magnitude + low.
   HALFWAVE_INLINE LogisticTail(V magnitude, V low) {
     const V n = scale(magnitude);
-    divide(reduced(n) + low);
+    divide(fma(n, V(K::ln2_high), a) + fma(n, V(K::ln2_low), low));
   }
 
   // sigmoid(-a) / u, correctly rounded but for the error of e^p.
   HALFWAVE_INLINE V quotient() const { return fma(q, correction, q); }
+
+  // m * sigmoid(-a). The residual of the division corrects the rounding of the product with it.
+  HALFWAVE_INLINE V times(V m) const {
+    const V n = m * u, y = n * q;
+    return fma(fnma(s_low, y, fnma(s, y, n)), q, y);
+  }
 
  private:
   using K = Reduction<typename V::Scalar>;
@@ -61,8 +67,8 @@ struct LogisticTail {
     const V c = V(Range::scale);
     // c * (e^p - 1) = (c * p) * (1 + p * T(p))
     const V v = fma(fma(c * p, polynomial(p, Expm1<typename V::Scalar>::tail), c), p, u);
-    const V s = v + c;
-    const V s_low = v - (s - c);
+    s = v + c;
+    s_low = v - (s - c);
     q = V(1) / s;
     correction = fnma(s_low, q, fnma(s, q, V(1)));
   }
@@ -93,7 +99,7 @@ HALFWAVE_INLINE V logistic_slope(const LogisticTail<V>& f, typename V::Scalar fa
 // and in range where a is below LogisticRange::largest.
 template <class V>
 HALFWAVE_INLINE V gate(V x, V m, const LogisticTail<V>& f) {
-  return max(V(-0.0f), x) - (m * f.u) * f.quotient();
+  return max(V(-0.0f), x) - f.times(m);
 }
 
 // The derivative of x * sigmoid(t) at t = -a is sigmoid(-a) * (1 - v * sigmoid(a)), with v = -x * dt/dx; at a it is 1 minus
@@ -114,7 +120,9 @@ HALFWAVE_INLINE V gate_slope(const LogisticTail<V>& f, V v, V v_low) {
 template <class Root, class V>
 HALFWAVE_INLINE V near_root(V x, V far) {
   const V d = x - V(Root::root);
-  return select(abs(d) < V(Root::radius), fma(d, polynomial(d, Root::slope), V(Root::value)), far);
+  V value = V(Root::value);
+  if constexpr (requires { Root::slope_low; }) value = fma(d, V(Root::slope_low), value);
+  return select(abs(d) < V(Root::radius), fma(d, polynomial(d, Root::slope), value), far);
 }
 
 }  // namespace

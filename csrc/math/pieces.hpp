@@ -44,6 +44,14 @@ HALFWAVE_INLINE V gradient(V g, V d) {
   return g * d;
 }
 
+// (a + a_low) / b in two parts, or infinite.
+template <class V>
+HALFWAVE_INLINE V quotient(V a, V a_low, V b, V& low) {
+  const V q = a / b;
+  low = select(abs(q) <= largest_finite<V>(), (fnma(q, b, a) + a_low) / b, V(0));
+  return q;
+}
+
 // NaN where `bound` is NaN, else x: a bound that is not a number makes every comparison with it meaningless.
 template <class V>
 HALFWAVE_INLINE V nan_from(V bound, V x) {
