@@ -144,6 +144,7 @@ PYBIND11_MODULE(_core, m) {
       throw py::import_error(error.what());
     }
   }
+  m.attr("__version__") = HALFWAVE_VERSION;
   m.attr("catalogue") = make_catalogue();
   m.def("instruction_sets", &instruction_set_names);
   m.def("instruction_set", [] { return current_instruction_set().name; });

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
-
 from ._composed import crelu, crelu_backward, rrelu_sample
-from ._core import instruction_set, instruction_sets
+from ._core import __version__, instruction_set, instruction_sets
 from ._functions import Parameter, functions, publish
 from ._names import BoundActivation, get
 from ._sums import unbroadcast
-
-__version__ = _version("halfwave")
 
 _public = publish(__name__)
 globals().update(_public)
