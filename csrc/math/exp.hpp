@@ -84,33 +84,22 @@ HALFWAVE_INLINE V expm1_minus_x(V x, V& low) {
   return high + (clipped - x);
 }
 
-// e^(x + x_low) for every x, in factors: w near 1, and 2^n in three parts, so that in a * e^x neither a large a overflows
-// nor a small result is rounded before the last multiplication.
-template <class V>
-struct ScaledExp {
-  V w, w_low, inner, outer;
-
-  explicit HALFWAVE_INLINE ScaledExp(V x, V x_low = V(0)) {
-    const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
-    const V magic = V(Reduction<typename V::Scalar>::magic);
-    const V third = fma(e.n, V(1.0f / 3), magic) - magic;
-    outer = power_of_two(third);
-    inner = power_of_two(fnma(V(2), third, e.n));
-    const V v = e.expm1();
-    const V less_one = v + fma(x_low, v, x_low);
-    w = V(1) + less_one;
-    w_low = less_one - (w - V(1));
-  }
-
-  HALFWAVE_INLINE V times(V a) const { return (((a * outer) * w) * inner) * outer; }
-  // What the rounding of w lost of times(1), where that is normal.
-  HALFWAVE_INLINE V low() const { return ((w_low * outer) * inner) * outer; }
-};
-
-// a * e^(x + x_low), below 2 ULP.
+// a * e^(x + x_low), below 2 ULP. Where 2^n is no normal number it is applied in three parts, so that neither a large a
+// overflows nor a small result is rounded before the last multiplication; that is rare, and costs nothing where no lane
+// asks for it.
 template <class V>
 HALFWAVE_INLINE V times_exp(V a, V x, V x_low = V(0)) {
-  return ScaledExp<V>(x, x_low).times(a);
+  using K = Reduction<typename V::Scalar>;
+  const ExpReduction<V> e(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
+  const V v = e.expm1();
+  const V w = V(1) + (v + fma(x_low, v, x_low));
+  const V near = a * (w * exponent_from_low_bits(e.t));
+  const auto far = abs(e.n) > V(K::exponent_bias - 2);
+  if (!any(far)) return near;
+  const V third = fma(e.n, V(1.0f / 3), V(K::magic)) - V(K::magic);
+  const V outer = power_of_two(third);
+  const V inner = power_of_two(fnma(V(2), third, e.n));
+  return select(far, (((a * outer) * w) * inner) * outer, near);
 }
 
 // The product of a parameter and x in two parts, clipped to where e^t is neither 0 nor infinite for any factor; 0 * inf
