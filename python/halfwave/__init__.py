@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ._composed import crelu, crelu_backward, rrelu_sample
-from ._core import __version__, instruction_set, instruction_sets
+from ._core import __version__ as __version__
+from ._core import instruction_set, instruction_sets
 from ._functions import Parameter, functions, publish
 from ._names import BoundActivation, get
 from ._sums import unbroadcast
