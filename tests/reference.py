@@ -69,6 +69,9 @@ class Reference:
     selecting: tuple[int, ...] = ()  # the other parameters that decide which piece is selected
     float64_terms: dict[str, Formula] | None = None  # by role, the larger term where float64 results may cancel
 
+    # Inputs, or outputs, at which a wider search than that of the tests has found the greatest errors.
+    hard: tuple[float, ...] = ()
+
     range: Callable[..., tuple[float, float]] = lambda *parameters: (-math.inf, math.inf)
     monotone: bool = False  # never decreasing at the default parameters
     zero: float | None = None  # f(-0.0), where the catalogue says which zero it is
@@ -436,6 +439,7 @@ REFERENCES: dict[str, Reference] = {
         from_output=lambda m, y, beta: -m.expm1(-m.maximum(beta * y, 0)),
         parameter_derivatives=lambda m, x, beta: (-_entropy_of_sigmoid(m, beta * x) / (beta * beta),),
         parameter_sets=((2.0,), (0.1,), (-1.5,), (50.0,)),
+        hard=(float.fromhex("-0x1.8961f8p-1"),),
         outside=((0.0,),),
         range=lambda beta: (0, math.inf) if beta > 0 else (-math.inf, 0),
         monotone=True,
@@ -586,6 +590,7 @@ REFERENCES: dict[str, Reference] = {
         parameter_sets=((2.0, -3.0), (0.5, 1.0), (-1.5, 0.75), (1.0, 0.0)),
         borders=lambda s, b: (0,),
         from_output_holds=lambda s, b: s > 0,
+        hard=(float.fromhex("-0x1.856afep-3"), float.fromhex("-0x1.628703d551473p-3")),
         monotone=True,
     ),
     "xielu": Reference(

@@ -39,7 +39,7 @@ Sample = tuple[Arrays, tuple[float, ...]]  # the inputs and the parameters
 
 
 def _points(case: Case, parameters: tuple[float, ...]) -> tuple[float, ...]:
-    borders = case.reference.borders(*parameters)
+    borders = (*case.reference.borders(*parameters), *case.reference.hard)
     if case.role == "backward_from_output":
         return tuple(float(v) for v in (*borders, *case.reference.range(*parameters)) if np.isfinite(v))
     return tuple(float(v) for v in borders)
