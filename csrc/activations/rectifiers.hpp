@@ -197,7 +197,10 @@ struct StarRelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V scale, V bias) {
     // Quartered where the difference might overflow.
     const V down = select(abs(y) > V(1), V(0.25f), V(1)), up = select(abs(y) > V(1), V(4), V(2));
-    const V root = sqrt(scale) * sqrt(max(V(0), y * down - bias * down));
+    const V slope = sqrt(scale);
+    const V slope_low = select(slope <= largest_finite<V>(), fnma(slope, slope, scale) / (slope + slope), V(0));
+    const V distance = sqrt(max(V(0), y * down - bias * down));
+    const V root = fma(slope, distance, slope_low * min(largest_finite<V>(), distance));
     return select(y > bias, gradient(g, up * root), flat(g, nan_from(bias, nan_from(scale, y))));
   }
   template <class V>
