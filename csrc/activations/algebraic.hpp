@@ -124,7 +124,7 @@ struct SquarePlus {
     const V tail = V(0.5f) * (k / w);
     const V correction = V(0.5f) * ((fnma(k / w, w, k) + k_low - (k / w) * w_low) / w);
     const V t = select(r.h > V(0), tail + correction, V(0.5f));
-    return nan_from(b, nan_from(x, select(x >= V(0), V(1) - t, t)));
+    return nan_from(b, nan_from(x, mirrored(x, t)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V b) {

@@ -32,7 +32,7 @@ struct Gelu {
   static HALFWAVE_INLINE V backward(V g, V x) {
     const NormalTail<V> f(abs(x), slope_sensitivity, false);
     const V tail = (f.gelu_slope() * f.u) * V(NormalRange<typename V::Scalar>::unscale);
-    return g * select(x >= V(0), V(1) - tail, tail);
+    return g * mirrored(x, tail);
   }
 };
 
@@ -75,7 +75,7 @@ struct Laplace {
     const V low = select(s.w < V(0), -s.low, s.low);
     const V scaled = f.probability(V(1), V(-density_at_0) * low) * f.u;
     const V tail = scaled * V(NormalRange<T>::unscale);
-    return select(s.w >= V(0), V(1) - tail, tail);
+    return mirrored(s.w, tail);
   }
 
   // The density times `factor`: factor * k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts.

@@ -60,7 +60,7 @@ struct Silu {
   static HALFWAVE_INLINE V derivative(V x) {
     const LogisticTail<V> f(abs(x));
     const V tail = near_root<SiluDerivativeRoot<typename V::Scalar>>(x, gate_slope(f, f.a, V(0)));
-    return select(x >= V(0), V(1) - tail, tail);
+    return mirrored(x, tail);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -101,7 +101,7 @@ struct Swish {
     const V d_low = (high - d) + e.low;
     const V near = fma(d, polynomial(d, Root::slope), fma(d_low, V(Root::slope[0]), V(Root::value)));
     const V tail = select(abs(d) < V(Root::radius), near, gate_slope(f, f.a, low));
-    return g * select(e.t >= V(0), V(1) - tail, tail);
+    return g * mirrored(e.t, tail);
   }
   // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
@@ -169,7 +169,7 @@ struct QuickGelu {
     const Argument<V> t(x);
     const V far = gate_slope(LogisticTail<V>(t.a, t.low), t.a, t.low);
     const V tail = near_root<QuickGeluDerivativeRoot<typename V::Scalar>>(x, far);
-    return g * select(x >= V(0), V(1) - tail, tail);
+    return g * mirrored(x, tail);
   }
 };
 
@@ -222,7 +222,7 @@ struct GeluTanh {
     const V v = t.slope(v_low);
     const V far = gate_slope(LogisticTail<V>(a, a_low), v, v_low);
     const V tail = near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
-    return g * select(x >= V(0), V(1) - tail, tail);
+    return g * mirrored(x, tail);
   }
 };
 

@@ -78,7 +78,7 @@ struct LogisticTail {
 template <class V>
 HALFWAVE_INLINE V logistic_from(V x, const LogisticTail<V>& f) {
   const V tail = f.quotient() * f.u;
-  return select(x >= V(0), V(1) - tail, tail);
+  return mirrored(x, tail);
 }
 template <class V>
 HALFWAVE_INLINE V logistic(V x) {

@@ -58,6 +58,12 @@ HALFWAVE_INLINE V nan_from(V bound, V x) {
   return select(unordered(bound, bound), bound, x);
 }
 
+// f(x) from its tail f(-|x|), for an f with f(x) + f(-x) = 1.
+template <class V>
+HALFWAVE_INLINE V mirrored(V x, V tail) {
+  return select(x >= V(0), V(1) - tail, tail);
+}
+
 // x between low and high, as np.clip; NaN in any of the three stays NaN.
 template <class V>
 HALFWAVE_INLINE V clip(V x, V low, V high) {
