@@ -13,7 +13,7 @@ const Blocks<float>& blocks_of(const Operation& op, float) { return op.f32; }
 const Blocks<double>& blocks_of(const Operation& op, double) { return op.f64; }
 
 template <class Memory>
-void compute(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n) {
+void compute(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
   using T = typename Memory::Compute;
   const Blocks<T>& blocks = blocks_of(op, T());
   const int inputs = op.data + op.parameters;
@@ -31,7 +31,7 @@ void compute(const Operation& op, char* const* operands, const ptrdiff_t* stride
 
   const T* in[max_operands];
   T* out[max_operands];
-  if (direct && (packed || !varying)) {
+  if (direct && !streaming && (packed || !varying)) {
     for (int k = 0; k < inputs; ++k) in[k] = reinterpret_cast<const T*>(operands[k]);
     for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = reinterpret_cast<T*>(operands[k]);
     (varying ? blocks.varying : blocks.uniform)(in, out, n);
@@ -39,63 +39,30 @@ void compute(const Operation& op, char* const* operands, const ptrdiff_t* stride
   }
 
   alignas(64) T buffers[max_operands][chunk];
-  for (size_t i = 0; i < n; i += chunk) {
-    const size_t m = n - i < chunk ? n - i : chunk;
+  size_t m = streaming ? until_aligned<Memory>(operands[inputs], n) : n < chunk ? n : chunk;
+  for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     char* at[max_operands];
     for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(i) * strides[k];
     for (int k = 0; k < op.data; ++k) in[k] = Memory::load(at[k], strides[k], m, buffers[k]);
     for (int k = op.data; k < inputs; ++k) in[k] = Native<T>::load(at[k], strides[k], varying ? m : 1, buffers[k]);
-    for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = Memory::target(at[k], strides[k], buffers[k]);
+    for (int k = inputs; k < op.operands(); ++k)
+      out[k - inputs] = Memory::target(at[k], strides[k], buffers[k], streaming);
     (varying ? blocks.varying : blocks.uniform)(in, out, m);
-    Memory::store(op, in, varying, out, at + inputs, strides + inputs, m, op.outputs);
+    Memory::store(op, in, varying, out, at + inputs, strides + inputs, m, op.outputs, streaming);
   }
-}
-
-// Whether no output element shares memory with an operand of another element.
-bool independent(const Operation& op, char* const* operands, const ptrdiff_t* strides, ptrdiff_t item, size_t n) {
-  struct Range {
-    uintptr_t low, high;
-  };
-  const auto range = [&](int k) {
-    const uintptr_t first = reinterpret_cast<uintptr_t>(operands[k]);
-    const uintptr_t last = first + uintptr_t(strides[k]) * (n - 1);
-    return strides[k] < 0 ? Range{last, first + sizeof(double)} : Range{first, last + sizeof(double)};
-  };
-  for (int o = op.data + op.parameters; o < op.operands(); ++o) {
-    if (strides[o] < item && strides[o] > -item) return false;
-    const Range out = range(o);
-    for (int k = 0; k < o; ++k) {
-      if (operands[k] == operands[o] && strides[k] == strides[o]) continue;
-      const Range other = range(k);
-      if (out.low < other.high && other.low < out.high && !(other.low >= out.high - (sizeof(double) - size_t(item))))
-        return false;
-    }
-  }
-  return true;
-}
-
-template <class Memory>
-void drive(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t begin, size_t end) {
-  char* at[max_operands];
-  for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
-  const size_t n = end - begin;
-  if (n <= 1 || independent(op, at, strides, sizeof(typename Memory::Stored), n)) {
-    compute<Memory>(op, at, strides, n);
-    return;
-  }
-  for (size_t i = 0; i < n; ++i) {
-    compute<Memory>(op, at, strides, 1);
-    for (int k = 0; k < op.operands(); ++k) at[k] += strides[k];
-  }
+  if (streaming) finish_streaming();
 }
 
 void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin,
-         size_t end) {
+         size_t end, bool streaming) {
   const FloatingPointState state;
+  char* at[max_operands];
+  for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
+  const size_t n = end - begin;
   switch (storage) {
-    case Storage::float16: return drive<Half>(op, operands, strides, begin, end);
-    case Storage::float32: return drive<Native<float>>(op, operands, strides, begin, end);
-    case Storage::float64: return drive<Native<double>>(op, operands, strides, begin, end);
+    case Storage::float16: return compute<Half>(op, at, strides, n, streaming);
+    case Storage::float32: return compute<Native<float>>(op, at, strides, n, streaming);
+    case Storage::float64: return compute<Native<double>>(op, at, strides, n, streaming);
   }
 }
 

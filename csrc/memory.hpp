@@ -1,6 +1,10 @@
 // How operands lie in memory, and how they get from there into contiguous arrays of the type that is computed with.
 #pragma once
 
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#endif
+
 #include "simd/simd.hpp"
 #include "table.hpp"
 
@@ -18,6 +22,39 @@ HALFWAVE_INLINE void scatter(char* to, ptrdiff_t stride, const T* from, size_t n
   for (size_t i = 0; i < n; ++i, to += stride) memcpy(to, from + i, sizeof(T));
 }
 
+// Stores past the cache, by whole lines: a line of which something else is written would be fetched first.
+constexpr size_t line = 64;
+
+HALFWAVE_INLINE void store_line(char* to, const char* from) {
+#if defined(__SSE2__) || defined(_M_X64)
+  for (size_t i = 0; i < line; i += sizeof(__m128i))
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+#else
+  memcpy(to, from, line);
+#endif
+}
+// Makes what was stored so visible to other threads.
+HALFWAVE_INLINE void finish_streaming() {
+#if defined(__SSE2__) || defined(_M_X64)
+  _mm_sfence();
+#endif
+}
+
+HALFWAVE_INLINE void put(char* to, const void* results, size_t bytes, bool streaming) {
+  const char* from = static_cast<const char*>(results);
+  size_t i = 0;
+  if (streaming && reinterpret_cast<uintptr_t>(to) % line == 0)
+    for (; i + line <= bytes; i += line) store_line(to + i, from + i);
+  memcpy(to + i, from + i, bytes - i);
+}
+
+// How many of n elements lie before the first line that is all theirs.
+template <class Memory>
+size_t until_aligned(const char* to, size_t n) {
+  const size_t missing = (line - reinterpret_cast<uintptr_t>(to) % line) % line / sizeof(typename Memory::Stored);
+  return missing == 0 ? (n < chunk ? n : chunk) : (n < missing ? n : missing);
+}
+
 // Stored in the type that is computed with: contiguous operands are used where they are.
 template <class T>
 struct Native {
@@ -29,13 +66,17 @@ struct Native {
     gather(buffer, from, stride, n);
     return buffer;
   }
-  static T* target(char* to, ptrdiff_t stride, T* buffer) {
-    return stride == sizeof(T) ? reinterpret_cast<T*>(to) : buffer;
+  static T* target(char* to, ptrdiff_t stride, T* buffer, bool streaming) {
+    return stride == sizeof(T) && !streaming ? reinterpret_cast<T*>(to) : buffer;
   }
   static void store(const Operation&, const T* const*, bool, T* const* results, char* const* to,
-                    const ptrdiff_t* strides, size_t n, int outputs) {
-    for (int k = 0; k < outputs; ++k)
-      if (strides[k] != sizeof(T)) scatter(to[k], strides[k], results[k], n);
+                    const ptrdiff_t* strides, size_t n, int outputs, bool streaming) {
+    for (int k = 0; k < outputs; ++k) {
+      if (strides[k] != sizeof(T))
+        scatter(to[k], strides[k], results[k], n);
+      else if (streaming)
+        put(to[k], results[k], n * sizeof(T), streaming);
+    }
   }
 };
 
@@ -82,7 +123,7 @@ struct Half {
     }
     return buffer;
   }
-  static float* target(char*, ptrdiff_t, float* buffer) { return buffer; }
+  static float* target(char*, ptrdiff_t, float* buffer, bool) { return buffer; }
 
   static bool is_nan(uint16_t half) { return (half & 0x7fff) > 0x7c00; }
 
@@ -101,12 +142,12 @@ struct Half {
   }
 
   static void store(const Operation& op, const float* const* in, bool varying, float* const* results, char* const* to,
-                    const ptrdiff_t* strides, size_t n, int outputs) {
+                    const ptrdiff_t* strides, size_t n, int outputs, bool streaming) {
     for (int k = 0; k < outputs; ++k) {
       uint16_t low[padded], high[padded];
       if (narrow(results[k], low, high, n)) recompute(op, in, varying, k, low, high, n);
       if (strides[k] == sizeof(uint16_t))
-        memcpy(to[k], high, n * sizeof(uint16_t));
+        put(to[k], high, n * sizeof(uint16_t), streaming);
       else
         scatter(to[k], strides[k], high, n);
     }

@@ -9,7 +9,9 @@
 
 #include "catalogue.hpp"
 #include "dispatch.hpp"
+#include "execute.hpp"
 #include "reduce.hpp"
+#include "threads.hpp"
 #include "ufunc.hpp"
 
 namespace py = pybind11;
@@ -133,10 +135,32 @@ py::object sum_forward(int row, const std::vector<py::object>& operands, const s
   return sum_outputs(row, Role::forward, operands, summed, 0);
 }
 
+void read_thread_count() {
+  const char* given = std::getenv("HALFWAVE_NUM_THREADS");
+  if (!given || !*given) return;
+  char* end = nullptr;
+  const long n = std::strtol(given, &end, 10);
+  if (*end || n < 1 || n > 65535)
+    throw py::import_error("HALFWAVE_NUM_THREADS must be an integer from 1 to 65535, got '" + std::string(given) + "'");
+  set_thread_count(int(n));
+}
+
 }  // namespace
+
+// For threadpoolctl, which looks for functions with C's calling convention.
+extern "C" {
+#if defined(_WIN32)
+#define HALFWAVE_EXPORT __declspec(dllexport)
+#else
+#define HALFWAVE_EXPORT __attribute__((visibility("default")))
+#endif
+HALFWAVE_EXPORT int halfwave_get_num_threads() { return thread_count(); }
+HALFWAVE_EXPORT void halfwave_set_num_threads(int n) { set_thread_count(n < 1 ? 1 : n); }
+}
 
 PYBIND11_MODULE(_core, m) {
   if (!import_numpy()) throw py::error_already_set();
+  read_thread_count();
   if (const char* name = std::getenv("HALFWAVE_ISA"); name && *name) {
     try {
       use_instruction_set(name, "HALFWAVE_ISA");
@@ -150,6 +174,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("instruction_set", [] { return current_instruction_set().name; });
   m.def("use_instruction_set", [](const std::string& name) { use_instruction_set(name, "instruction set"); });
   m.def("check_domain", &check_domain);
+  m.def("get_num_threads", &thread_count);
+  m.def("set_num_threads", &set_thread_count);
+  m.def("set_streaming_size", &set_streaming_size);
   m.def("set_direct_calls", &set_direct_calls);
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);

@@ -63,10 +63,10 @@ struct InstructionSet {
 
   // Computes the elements [begin, end) of a call. operands[k] points to element 0 of the data operands, the parameters
   // and the outputs, in this order; strides are in bytes and may be anything. An output may be the same memory as an
-  // input, or overlap it, and then the elements are computed in ascending order. Independent of the caller's
-  // floating-point state, and leaves it as it was.
+  // input, but share none with another element's. Independent of the caller's floating-point state, and leaves it as it
+  // was. `streaming` writes outputs that are contiguous past the cache.
   void (*run)(const Operation&, Storage, char* const* operands, const std::ptrdiff_t* strides, std::size_t begin,
-              std::size_t end);
+              std::size_t end, bool streaming);
 
   // The sum of n <= sum_chunk terms, in double.
   double (*sum_f32)(const float* terms, std::size_t n);

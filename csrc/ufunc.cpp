@@ -1,6 +1,7 @@
 #define HALFWAVE_IMPORTS_NUMPY
 #include "ufunc.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <optional>
 
 #include "dispatch.hpp"
+#include "execute.hpp"
 #include "floating_point_state.hpp"
 
 namespace halfwave {
@@ -57,8 +59,12 @@ struct Ufunc {
 template <Storage storage>
 int loop(PyArrayMethod_Context* context, char* const* operands, const npy_intp* dimensions, const npy_intp* strides,
          NpyAuxData*) {
-  const Ufunc& self = Ufunc::of(context->caller);
-  current_instruction_set().run(self.operation(), storage, operands, strides, 0, std::size_t(dimensions[0]));
+  Call call(Ufunc::of(context->caller).operation(), storage);
+  const int n = call.operation.operands();
+  call.shape[0] = std::size_t(dimensions[0]);
+  std::copy_n(strides, n, call.strides[0]);
+  std::copy_n(operands, n, call.operands);
+  execute(call);
   return 0;
 }
 
@@ -287,94 +293,264 @@ bool check_domain(const Ufunc& self, PyObject* const* given) {
   return !self.from_output() || holds_everywhere(self, given) || reject(self);
 }
 
-// An array that a kernel can walk through as it lies.
-bool is_plain(PyObject* object) {
-  if (!PyArray_CheckExact(object)) return false;
-  auto* array = reinterpret_cast<PyArrayObject*>(object);
-  return PyArray_ISCARRAY_RO(array) && type_of(PyArray_TYPE(array));
-}
-
-bool same_shape(PyArrayObject* a, PyArrayObject* b) {
-  return PyArray_TYPE(a) == PyArray_TYPE(b) && PyArray_NDIM(a) == PyArray_NDIM(b) &&
-         PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), PyArray_NDIM(a));
-}
-
-bool disjoint_or_same(PyArrayObject* a, PyArrayObject* b) {
-  const char* first = PyArray_BYTES(a);
-  const char* second = PyArray_BYTES(b);
-  return first == second || first + PyArray_NBYTES(a) <= second || second + PyArray_NBYTES(b) <= first;
-}
-
 union Value {
   float f32;
   double f64;
 };
 
-// Scalar parameters in the type that is computed with; false where that is for NumPy to do.
-bool convert_parameters(const Ufunc& self, const Type& type, PyObject* const* given, Value* values) {
-  if (self.parameters == 0) return true;
+// A scalar parameter in the type that is computed with; false where the conversion is for NumPy to do.
+bool convert_parameter(const Type& type, PyObject* given, Value& converted) {
+  const std::optional<double> value = scalar_value(given);
+  if (!value) return false;
+  if (type.parameter_number == NPY_DOUBLE) {
+    converted.f64 = *value;
+    return true;
+  }
   const FloatingPointState state;
-  for (int k = 0; k < self.parameters; ++k) {
-    const std::optional<double> value = scalar_value(given[k]);
-    if (!value) return false;
-    if (type.parameter_number == NPY_FLOAT) {
-      values[k].f32 = float(*value);
-      if (std::isinf(values[k].f32) && !std::isinf(*value)) return false;  // NumPy warns of that
-    } else {
-      values[k].f64 = *value;
+  converted.f32 = float(*value);
+  return !std::isinf(converted.f32) || std::isinf(*value);  // of an overflow NumPy warns
+}
+
+PyArrayObject* as_array(PyObject* object) { return reinterpret_cast<PyArrayObject*>(object); }
+
+// The bytes that an array lies in.
+struct Extent {
+  const char* low;
+  const char* high;
+  explicit Extent(PyArrayObject* a) : low(PyArray_BYTES(a)), high(low + PyArray_ITEMSIZE(a)) {
+    for (int d = 0; d < PyArray_NDIM(a); ++d) {
+      const npy_intp last = (PyArray_DIM(a, d) - 1) * PyArray_STRIDE(a, d);
+      (last < 0 ? low : high) += last;
     }
+  }
+  bool overlaps(const Extent& other) const { return low < other.high && other.low < high; }
+};
+
+bool same_layout(PyArrayObject* a, PyArrayObject* b) {
+  return PyArray_BYTES(a) == PyArray_BYTES(b) && PyArray_NDIM(a) == PyArray_NDIM(b) &&
+         PyArray_CompareLists(PyArray_STRIDES(a), PyArray_STRIDES(b), PyArray_NDIM(a));
+}
+
+// Whether the axes are in C order, as far as this array has a say in it: then NumPy allocates the result so.
+bool in_c_order(PyArrayObject* a) {
+  npy_intp outer = NPY_MAX_INTP;
+  for (int d = 0; d < PyArray_NDIM(a); ++d) {
+    const npy_intp stride = PyArray_STRIDE(a, d);
+    if (PyArray_DIM(a, d) == 1 || stride == 0) continue;
+    if (stride < 0 || stride > outer) return false;
+    outer = stride;
   }
   return true;
 }
 
-// The call without NumPy's machinery, where it would do nothing but call the loop once: plain arrays of one shape and
-// dtype, scalar parameters. `out` may be nullptr. Returns nullptr without an error where the call is not of this kind.
-PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* out) {
-  for (int k = 0; k < self.data; ++k)
-    if (!is_plain(operands[k])) return nullptr;
-  auto* first = reinterpret_cast<PyArrayObject*>(operands[0]);
-  if (PyArray_NDIM(first) == 0) return nullptr;
-  for (int k = 1; k < self.data; ++k)
-    if (!same_shape(first, reinterpret_cast<PyArrayObject*>(operands[k]))) return nullptr;
-  const Type& type = *type_of(PyArray_TYPE(first));
-
-  Value values[max_parameters];
-  if (!convert_parameters(self, type, operands + self.data, values)) return nullptr;
-
-  PyArrayObject* result = nullptr;
-  if (out) {
-    if (!is_plain(out)) return nullptr;
-    result = reinterpret_cast<PyArrayObject*>(out);
-    if (!PyArray_ISWRITEABLE(result) || !same_shape(first, result)) return nullptr;
-    for (int k = 0; k < self.data; ++k)
-      if (!disjoint_or_same(reinterpret_cast<PyArrayObject*>(operands[k]), result)) return nullptr;
-    Py_INCREF(out);
-  } else {
-    result = reinterpret_cast<PyArrayObject*>(PyArray_SimpleNew(PyArray_NDIM(first), PyArray_DIMS(first), type.number));
-    if (!result) return nullptr;
+// Whether each element has memory of its own. May say no where it has.
+bool has_distinct_elements(PyArrayObject* a) {
+  npy_intp inner = PyArray_ITEMSIZE(a);
+  bool used[max_dimensions] = {};
+  for (int round = 0; round < PyArray_NDIM(a); ++round) {
+    int smallest = -1;
+    for (int d = 0; d < PyArray_NDIM(a); ++d)
+      if (!used[d] && (smallest < 0 || std::abs(PyArray_STRIDE(a, d)) < std::abs(PyArray_STRIDE(a, smallest))))
+        smallest = d;
+    used[smallest] = true;
+    if (PyArray_DIM(a, smallest) == 1) continue;
+    const npy_intp stride = std::abs(PyArray_STRIDE(a, smallest));
+    if (stride < inner) return false;
+    inner = stride * PyArray_DIM(a, smallest);
   }
+  return true;
+}
 
-  char* pointers[max_operands];
-  std::ptrdiff_t strides[max_operands];
-  int k = 0;
-  for (; k < self.data; ++k) {
-    pointers[k] = PyArray_BYTES(reinterpret_cast<PyArrayObject*>(operands[k]));
-    strides[k] = PyArray_ITEMSIZE(first);
-  }
-  for (int p = 0; p < self.parameters; ++p, ++k) {
-    pointers[k] = reinterpret_cast<char*>(&values[p]);
-    strides[k] = 0;
-  }
-  pointers[k] = PyArray_BYTES(result);
-  strides[k] = PyArray_ITEMSIZE(first);
-
-  const std::size_t n = std::size_t(PyArray_SIZE(first));
-  const InstructionSet& set = current_instruction_set();
+void execute_unlocked(Call& call, std::size_t elements) {
   constexpr std::size_t worth_releasing_the_gil = 8192;
-  PyThreadState* thread = n >= worth_releasing_the_gil ? PyEval_SaveThread() : nullptr;
-  set.run(self.operation(), type.storage, pointers, strides, 0, n);
+  PyThreadState* thread = elements >= worth_releasing_the_gil ? PyEval_SaveThread() : nullptr;
+  execute(call);
   if (thread) PyEval_RestoreThread(thread);
-  return reinterpret_cast<PyObject*>(result);
+}
+
+// ---- Direct calls: without NumPy's machinery, where it would do nothing but call the loop --------------------------------
+
+// A call on arrays of the right dtypes, and scalars for parameters. Where it is not of this kind, or NumPy has to decide
+// something (how to lay out the result, a copy because of an overlap, an error), it is left to NumPy.
+class DirectCall {
+ public:
+  DirectCall(const Ufunc& self, PyObject* const* operands) : self_(self), inputs_(operands) {}
+
+  // outputs: nullptr or None where they are to be allocated. Returns the results, new references; false without an error
+  // where the call is left to NumPy.
+  bool operator()(PyObject* const* outputs, PyObject** results) {
+    if (!read_inputs() || !check_outputs(outputs)) return false;
+    const bool simple = contiguous_ && dimensions_ > 0;
+    Call call(self_.operation(), type_->storage);
+    for (int k = 0; k < self_.outputs; ++k) {
+      results[k] = given_[k] ? Py_NewRef(outputs[k]) : PyArray_SimpleNew(dimensions_, shape_, type_->number);
+      if (!results[k]) {
+        while (k--) Py_DECREF(results[k]);
+        return false;
+      }
+    }
+    simple ? describe_flat(call, results) : describe(call, results);
+    execute_unlocked(call, elements_);
+    return true;
+  }
+
+ private:
+  // An operand that NumPy would pass on to the loop as it is.
+  static bool is_plain(PyObject* object, int number) {
+    return PyArray_CheckExact(object) && PyArray_TYPE(as_array(object)) == number &&
+           PyArray_ISBEHAVED_RO(as_array(object)) && PyArray_NDIM(as_array(object)) <= max_dimensions;
+  }
+
+  bool read_inputs() {
+    if (!PyArray_CheckExact(inputs_[0])) return false;
+    type_ = type_of(PyArray_TYPE(as_array(inputs_[0])));
+    if (!type_) return false;
+    for (int k = 0; k < self_.data; ++k)
+      if (!is_plain(inputs_[k], type_->number) || !broadcast(as_array(inputs_[k]))) return false;
+    for (int k = self_.data; k < self_.data + self_.parameters; ++k) {
+      Value& value = values_[k - self_.data];
+      if (PyArray_CheckExact(inputs_[k]) && PyArray_NDIM(as_array(inputs_[k])) > 0) {
+        if (!is_plain(inputs_[k], type_->parameter_number) || !broadcast(as_array(inputs_[k]))) return false;
+        is_array_[k] = true;
+        contiguous_ = false;
+      } else if (!convert_parameter(*type_, inputs_[k], value)) {
+        return false;
+      }
+    }
+    return dimensions_ > 0;
+  }
+
+  // Widens the shape of the call by that of one more array; false where they do not fit.
+  bool broadcast(PyArrayObject* a) {
+    const int n = PyArray_NDIM(a);
+    const npy_intp* shape = PyArray_DIMS(a);
+    if (dimensions_ == n && PyArray_CompareLists(shape, shape_, n)) {
+      contiguous_ &= bool(PyArray_IS_C_CONTIGUOUS(a));
+      return true;
+    }
+    if (dimensions_ >= 0) contiguous_ = false;
+    if (dimensions_ < 0) {
+      contiguous_ = PyArray_IS_C_CONTIGUOUS(a);
+      dimensions_ = 0;
+    }
+    for (; dimensions_ < n; ++dimensions_) {
+      std::copy_backward(shape_, shape_ + dimensions_, shape_ + dimensions_ + 1);
+      shape_[0] = 1;
+    }
+    for (int d = 1; d <= n; ++d) {
+      npy_intp& length = shape_[dimensions_ - d];
+      if (length == 1)
+        length = shape[n - d];
+      else if (shape[n - d] != 1 && shape[n - d] != length)
+        return false;
+    }
+    return true;
+  }
+
+  bool check_outputs(PyObject* const* outputs) {
+    elements_ = std::size_t(PyArray_MultiplyList(shape_, dimensions_));
+    for (int k = 0; k < self_.outputs; ++k) {
+      given_[k] = outputs && outputs[k] && outputs[k] != Py_None;
+      if (!given_[k]) continue;
+      PyArrayObject* out = as_array(outputs[k]);
+      if (!is_plain(outputs[k], type_->number) || !PyArray_ISWRITEABLE(out) || PyArray_NDIM(out) != dimensions_ ||
+          !PyArray_CompareLists(PyArray_DIMS(out), shape_, dimensions_))
+        return false;
+      if (!PyArray_IS_C_CONTIGUOUS(out)) {
+        contiguous_ = false;
+        if (!has_distinct_elements(out)) return false;
+      }
+      if (elements_ && !is_apart(outputs, k)) return false;
+    }
+    const bool all_given = std::all_of(given_, given_ + self_.outputs, [](bool given) { return given; });
+    return all_given || contiguous_ || gives_c_order();
+  }
+
+  bool is_apart(PyObject* const* outputs, int output) const {
+    PyArrayObject* out = as_array(outputs[output]);
+    const Extent extent(out);
+    for (int k = 0; k < self_.data + self_.parameters; ++k) {
+      if (k >= self_.data && !is_array_[k]) continue;
+      PyArrayObject* in = as_array(inputs_[k]);
+      const bool same = same_layout(in, out) && PyArray_ITEMSIZE(in) == PyArray_ITEMSIZE(out);
+      if (!same && extent.overlaps(Extent(in))) return false;
+    }
+    for (int k = 0; k < output; ++k)
+      if (given_[k] && extent.overlaps(Extent(as_array(outputs[k])))) return false;
+    return true;
+  }
+
+  bool gives_c_order() const {
+    for (int k = 0; k < self_.data + self_.parameters; ++k)
+      if ((k < self_.data || is_array_[k]) && !in_c_order(as_array(inputs_[k]))) return false;
+    return std::none_of(given_, given_ + self_.outputs, [](bool given) { return given; });
+  }
+
+  void describe_flat(Call& call, PyObject* const* results) {
+    call.shape[0] = elements_;
+    const int first_output = self_.data + self_.parameters;
+    for (int k = 0; k < first_output + self_.outputs; ++k) {
+      const bool parameter = k >= self_.data && k < first_output;
+      call.operands[k] = parameter ? reinterpret_cast<char*>(&values_[k - self_.data])
+                                   : PyArray_BYTES(as_array(k < self_.data ? inputs_[k] : results[k - first_output]));
+      call.strides[0][k] = parameter ? 0 : PyArray_ITEMSIZE(as_array(inputs_[0]));
+    }
+  }
+
+  void describe(Call& call, PyObject* const* results) {
+    call.dimensions = dimensions_;
+    std::copy_n(shape_, dimensions_, call.shape);
+    const int first_output = self_.data + self_.parameters;
+    for (int k = 0; k < first_output + self_.outputs; ++k) {
+      if (k >= self_.data && k < first_output && !is_array_[k]) {
+        call.operands[k] = reinterpret_cast<char*>(&values_[k - self_.data]);
+        for (int d = 0; d < dimensions_; ++d) call.strides[d][k] = 0;
+        continue;
+      }
+      PyArrayObject* a = as_array(k < first_output ? inputs_[k] : results[k - first_output]);
+      call.operands[k] = PyArray_BYTES(a);
+      const int missing = dimensions_ - PyArray_NDIM(a);
+      for (int d = 0; d < dimensions_; ++d)
+        call.strides[d][k] = d < missing || PyArray_DIM(a, d - missing) == 1 ? 0 : PyArray_STRIDE(a, d - missing);
+    }
+  }
+
+  const Ufunc& self_;
+  PyObject* const* inputs_;
+  const Type* type_ = nullptr;
+  Value values_[max_parameters];
+  bool is_array_[max_operands] = {};
+  bool given_[max_outputs] = {};
+  bool contiguous_ = true;  // every array operand has the shape of the call and is C-contiguous
+  int dimensions_ = -1;
+  npy_intp shape_[max_dimensions];
+  std::size_t elements_ = 0;
+};
+
+// `positional` are the first `count` outputs, `out` is the keyword's value; either may be missing.
+PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* const* positional, Py_ssize_t count,
+                        PyObject* out) {
+  PyObject* outputs[max_outputs] = {};
+  if (positional) {
+    std::copy_n(positional, count, outputs);
+  } else if (out && PyTuple_CheckExact(out)) {
+    if (PyTuple_GET_SIZE(out) != self.outputs) return nullptr;
+    for (int k = 0; k < self.outputs; ++k) outputs[k] = PyTuple_GET_ITEM(out, k);
+  } else if (out && out != Py_None) {
+    if (self.outputs != 1) return nullptr;
+    outputs[0] = out;
+  }
+  PyObject* results[max_outputs] = {};
+  if (!DirectCall(self, operands)(outputs, results)) return nullptr;
+  if (self.outputs == 1) return results[0];
+  PyObject* tuple = PyTuple_New(self.outputs);
+  for (int k = 0; k < self.outputs; ++k) {
+    if (tuple)
+      PyTuple_SET_ITEM(tuple, k, results[k]);
+    else
+      Py_DECREF(results[k]);
+  }
+  return tuple;
 }
 
 constexpr const char* numpy_keywords[] = {"out", "where", "casting", "order", "dtype", "subok", "signature", "sig"};
@@ -467,9 +643,8 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
 
   const bool positional_out = nargs > inputs;
   const bool only_out = kept == 0 || (kept == 1 && out && !positional_out);
-  if (only_out && self.outputs == 1 && direct_calls.load(std::memory_order_relaxed)) {
-    PyObject* target = positional_out ? filled[inputs] : out;
-    PyObject* result = call_directly(self, filled, target == Py_None ? nullptr : target);
+  if (only_out && direct_calls.load(std::memory_order_relaxed)) {
+    PyObject* result = call_directly(self, filled, positional_out ? filled + inputs : nullptr, nargs - inputs, out);
     if (result || PyErr_Occurred()) return result;
   }
 

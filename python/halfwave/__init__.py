@@ -8,6 +8,7 @@ from ._core import instruction_set, instruction_sets
 from ._functions import Parameter, functions, publish
 from ._names import BoundActivation, get
 from ._sums import unbroadcast
+from ._threads import get_num_threads, num_threads, register_with_threadpoolctl, set_num_threads
 
 _public = publish(__name__)
 globals().update(_public)
@@ -21,6 +22,10 @@ for _function in (
     unbroadcast,
     Parameter,
     functions,
+    get_num_threads,
+    num_threads,
+    register_with_threadpoolctl,
+    set_num_threads,
 ):
     _function.__module__ = __name__
 
@@ -32,8 +37,12 @@ __all__ = [
     "crelu_backward",
     "functions",
     "get",
+    "get_num_threads",
     "instruction_set",
     "instruction_sets",
+    "num_threads",
+    "register_with_threadpoolctl",
     "rrelu_sample",
+    "set_num_threads",
     "unbroadcast",
 ]

@@ -15,6 +15,10 @@ from ._functions import Parameter as Parameter
 from ._names import BoundActivation as BoundActivation
 from ._names import get as get
 from ._sums import unbroadcast as unbroadcast
+from ._threads import get_num_threads as get_num_threads
+from ._threads import num_threads as num_threads
+from ._threads import register_with_threadpoolctl as register_with_threadpoolctl
+from ._threads import set_num_threads as set_num_threads
 
 __version__: str
 __all__: list[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import __version__, functions, instruction_set, instruction_sets
+from . import __version__, functions, get_num_threads, instruction_set, instruction_sets
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     names = list(functions())
     print(f"halfwave         {__version__}")
     print(f"instruction set  {instruction_set()} (available: {', '.join(instruction_sets())})")
-    print("threads          1")
+    print(f"threads          {get_num_threads()}")
     print(f"functions        {len(names)}: {', '.join(names)}")
 
 

@@ -65,7 +65,7 @@ void run(const InstructionSet& set, const Operation& op, const Stored& stored, s
     strides.push_back(std::ptrdiff_t(step * item));
   }
   for (Bytes& m : memory) pointers.push_back(m.data());
-  set.run(op, stored.storage, pointers.data(), strides.data(), 0, n);
+  set.run(op, stored.storage, pointers.data(), strides.data(), 0, n, false);
   for (int k = op.data + op.parameters; k < op.operands(); ++k) {
     Bytes packed(n * stored.size);
     copy(memory[std::size_t(k)].data(), step * stored.size, packed.data(), stored.size, stored.size, n);

@@ -1,0 +1,64 @@
+// How a call is carried out: in order where it must be, by several threads where that pays, and past the cache where the
+// result does not fit into it.
+#pragma once
+
+#include <algorithm>
+
+#include "table.hpp"
+
+namespace halfwave {
+
+constexpr int max_dimensions = 64;  // as in NumPy
+
+// One operation over arrays of one shape. The operands are those of InstructionSet::run.
+struct Call {
+  const Operation& operation;
+  Storage storage;
+  int dimensions = 1;
+  std::size_t shape[max_dimensions];
+  std::ptrdiff_t strides[max_dimensions][max_operands];  // in bytes
+  char* operands[max_operands];
+
+  Call(const Operation& operation_, Storage storage_) : operation(operation_), storage(storage_) {}
+};
+
+// Calls visit(row, first, n) for the pieces of rows that make up the elements [begin, end) in row-major order: those
+// from `first` on of the row that begins at the pointers `row`.
+template <class Visit>
+void for_each_row(const Call& call, int operands, std::size_t begin, std::size_t end, const Visit& visit) {
+  const int last = call.dimensions - 1;
+  const std::size_t length = call.shape[last];
+  std::size_t index[max_dimensions] = {};
+  char* row[max_operands];
+  std::copy_n(call.operands, operands, row);
+  std::size_t rest = begin / length;
+  for (int d = last - 1; d >= 0; rest /= call.shape[d--]) {
+    index[d] = rest % call.shape[d];
+    for (int k = 0; k < operands; ++k) row[k] += std::ptrdiff_t(index[d]) * call.strides[d][k];
+  }
+  for (std::size_t first = begin % length;;) {
+    const std::size_t n = std::min(length - first, end - begin);
+    visit(row, first, n);
+    begin += n;
+    if (begin == end) return;
+    first = 0;
+    for (int d = last - 1; d >= 0; --d) {
+      for (int k = 0; k < operands; ++k) row[k] += call.strides[d][k];
+      if (++index[d] < call.shape[d]) break;
+      index[d] = 0;
+      for (int k = 0; k < operands; ++k) row[k] -= std::ptrdiff_t(call.shape[d]) * call.strides[d][k];
+    }
+  }
+}
+
+// Dimensions of length 1 vanish, and neighbours that the first operands walk through with one stride become one.
+void simplify(Call& call, int operands);
+
+// Along a single dimension an output may overlap with anything, as in a ufunc's accumulate: then the elements are computed
+// in ascending order. In several dimensions no output shares memory with an operand of another element.
+void execute(Call& call);
+
+// From how many bytes of results on they go past the cache, for tests; at first half of the cache.
+void set_streaming_size(std::size_t bytes);
+
+}  // namespace halfwave
