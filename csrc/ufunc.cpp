@@ -702,7 +702,7 @@ bool check_parameters(PyObject* ufunc, PyObject* const* parameters) {
   return check_domain(Ufunc::of(ufunc), parameters);
 }
 
-void set_direct_calls(bool enabled) { direct_calls.store(enabled); }
+bool set_direct_calls(bool enabled) { return direct_calls.exchange(enabled); }
 
 PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& name) {
   const Operation& op = current_instruction_set().rows[row][role];

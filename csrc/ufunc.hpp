@@ -20,6 +20,7 @@ PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& na
 bool check_parameters(PyObject* ufunc, PyObject* const* parameters);
 
 // Calls that need nothing of NumPy's machinery go around it, with the same results; tests switch this off to compare.
-void set_direct_calls(bool enabled);
+// Returns how it was.
+bool set_direct_calls(bool enabled);
 
 }  // namespace halfwave

@@ -129,11 +129,11 @@ def instruction_set(name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def direct_calls(enabled: bool) -> Iterator[None]:
     """Switch the calls that bypass NumPy's machinery on or off inside of a `with`."""
-    _core.set_direct_calls(enabled)
+    before = _core.set_direct_calls(enabled)
     try:
         yield
     finally:
-        _core.set_direct_calls(True)
+        _core.set_direct_calls(before)
 
 
 def canonical(values: Any) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests import build
+from tests.cases import direct_calls
 
 _LAST = "test_build.py"
 
@@ -23,3 +26,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Do not wait for what nobody will look at."""
     build.stop(config)
+
+
+@pytest.fixture(params=[True, False], ids=["direct", "through NumPy"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a test with the calls that bypass NumPy's machinery, and without."""
+    with direct_calls(request.param):
+        yield

@@ -29,6 +29,7 @@ UNSUPPORTED: list[np.ndarray] = [
 if np.dtype(np.longdouble) != np.float64:
     UNSUPPORTED.append(np.ones(3, np.longdouble))
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 with_parameters = pytest.mark.parametrize("case", [c for c in CASES if c.ufunc.parameters], ids=str)
 each_sum = pytest.mark.parametrize("name", [n for n, f in hw.functions().items() if f.parameter_backward])
 

@@ -32,6 +32,7 @@ from tests.rounding import Format
 FLOATS = (np.float16, np.float32, np.float64)
 INTEGERS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 with_parameters = pytest.mark.parametrize("case", [c for c in CASES if c.ufunc.parameters], ids=str)
 binary = pytest.mark.parametrize("case", [c for c in CASES if c.ufunc.nin == 2], ids=str)
 

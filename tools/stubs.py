@@ -68,6 +68,7 @@ import collections.abc
 import typing
 from typing import Any
 
+__version__: str
 catalogue: list[dict[str, Any]]
 """
 
