@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 
 #include "dispatch.hpp"
 #include "machine.hpp"
@@ -24,12 +26,28 @@ std::ptrdiff_t item_size(Storage storage) {
   return 0;
 }
 
-// Makes the innermost dimension a long one: a row costs as much as a few dozen elements.
+// Walks through memory as the first output lies in it. Elements may be computed in any order.
+void sort_dimensions(Call& call) {
+  const int output = call.operation.data + call.operation.parameters;
+  const auto swap = [&](int a, int b) {
+    std::swap(call.shape[a], call.shape[b]);
+    std::swap(call.strides[a], call.strides[b]);
+  };
+  for (int sorted = 1; sorted < call.dimensions; ++sorted)
+    for (int d = sorted; d > 0 && std::abs(call.strides[d][output]) > std::abs(call.strides[d - 1][output]); --d)
+      swap(d, d - 1);
+}
+
+// Makes the innermost dimension a long one, since a row costs as much as a few dozen elements. Not so where each step in
+// it would be into another part of memory.
 void lengthen_rows(Call& call) {
   constexpr std::size_t enough = 64;
+  constexpr std::ptrdiff_t near = 128;
   const int last = call.dimensions - 1;
   if (call.shape[last] >= enough) return;
   const int longest = int(std::max_element(call.shape, call.shape + call.dimensions) - call.shape);
+  for (int k = 0; k < call.pointers(); ++k)
+    if (std::abs(call.strides[longest][k]) > near) return;
   std::swap(call.shape[last], call.shape[longest]);
   std::swap(call.strides[last], call.strides[longest]);
 }
@@ -60,6 +78,40 @@ bool independent(const Call& call) {
   return true;
 }
 
+// Without a branch, which a random mask would mispredict.
+template <class T>
+inline void store_items_by(const char* mask, std::ptrdiff_t mask_stride, char* to, std::ptrdiff_t stride,
+                           const char* from, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    T item, before;
+    char* at = to + std::ptrdiff_t(i) * stride;
+    std::memcpy(&item, from + i * sizeof(T), sizeof(T));
+    std::memcpy(&before, at, sizeof(T));
+    const T taken = T(T(0) - T(mask[std::ptrdiff_t(i) * mask_stride] != 0));
+    item = T((item & taken) | (before & T(~taken)));
+    std::memcpy(at, &item, sizeof(T));
+  }
+}
+
+template <class T>
+void store_items(const char* mask, std::ptrdiff_t mask_stride, char* to, std::ptrdiff_t stride, const char* from,
+                 std::size_t n) {
+  constexpr std::ptrdiff_t item = sizeof(T);
+  if (mask_stride == 1 && stride == item)  // known to the compiler, these make vectors of it
+    store_items_by<T>(mask, 1, to, item, from, n);
+  else
+    store_items_by<T>(mask, mask_stride, to, stride, from, n);
+}
+
+void store_where(const char* mask, std::ptrdiff_t mask_stride, char* to, std::ptrdiff_t stride, const char* from,
+                 std::ptrdiff_t item, std::size_t n) {
+  switch (item) {
+    case 2: return store_items<std::uint16_t>(mask, mask_stride, to, stride, from, n);
+    case 4: return store_items<std::uint32_t>(mask, mask_stride, to, stride, from, n);
+    case 8: return store_items<std::uint64_t>(mask, mask_stride, to, stride, from, n);
+  }
+}
+
 void in_order(const Call& call) {
   const InstructionSet& set = current_instruction_set();
   for (std::size_t i = 0; i < call.shape[0]; ++i)
@@ -84,11 +136,58 @@ bool outgrows_cache(const Call& call, std::size_t total) {
   return true;
 }
 
+std::size_t count_true(const char* mask, std::ptrdiff_t stride, std::size_t n) {
+  unsigned count = 0;
+  if (stride == 1)
+    for (std::size_t i = 0; i < n; ++i) count += mask[i] != 0;
+  else
+    for (std::size_t i = 0; i < n; ++i) count += mask[std::ptrdiff_t(i) * stride] != 0;
+  return count;
+}
+
+// The elements [first, first + n) of a row, of which the mask may leave out some: those are computed too, but not stored.
+void run_masked(const Call& call, char* const* row, std::size_t first, std::size_t n) {
+  constexpr std::size_t piece = 256;
+  const InstructionSet& set = current_instruction_set();
+  const Operation& op = call.operation;
+  const int inputs = op.data + op.parameters, operands = op.operands();
+  const std::ptrdiff_t item = item_size(call.storage);
+  const std::ptrdiff_t* strides = call.strides[call.dimensions - 1];
+  alignas(64) char results[max_outputs][piece * sizeof(double)];
+  std::ptrdiff_t staged_strides[max_operands];
+  std::copy_n(strides, inputs, staged_strides);
+  std::fill_n(staged_strides + inputs, op.outputs, item);
+
+  for (std::size_t i = first; i < first + n; i += piece) {
+    const std::size_t m = std::min(piece, first + n - i);
+    char* at[max_operands];
+    for (int k = 0; k < operands; ++k) at[k] = row[k] + std::ptrdiff_t(i) * strides[k];
+    const char* mask = row[operands] + std::ptrdiff_t(i) * strides[operands];
+    const std::size_t count = count_true(mask, strides[operands], m);
+    if (count == 0) continue;
+    if (count == m) {
+      set.run(op, call.storage, at, strides, 0, m, false);
+      continue;
+    }
+    char* target[max_outputs];
+    for (int k = 0; k < op.outputs; ++k) {
+      target[k] = at[inputs + k];
+      at[inputs + k] = results[k];
+    }
+    set.run(op, call.storage, at, staged_strides, 0, m, false);
+    for (int k = 0; k < op.outputs; ++k)
+      store_where(mask, strides[operands], target[k], strides[inputs + k], results[k], item, m);
+  }
+}
+
 void run_range(const Call& call, std::size_t begin, std::size_t end, bool streaming) {
   const InstructionSet& set = current_instruction_set();
   const std::ptrdiff_t* strides = call.strides[call.dimensions - 1];
-  for_each_row(call, call.operation.operands(), begin, end, [&](char* const* row, std::size_t first, std::size_t n) {
-    set.run(call.operation, call.storage, row, strides, first, first + n, streaming);
+  for_each_row(call, call.pointers(), begin, end, [&](char* const* row, std::size_t first, std::size_t n) {
+    if (call.masked)
+      run_masked(call, row, first, n);
+    else
+      set.run(call.operation, call.storage, row, strides, first, first + n, streaming);
   });
 }
 
@@ -120,13 +219,14 @@ void execute(Call& call) {
   for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
   if (total == 0) return;
   if (call.dimensions > 1) {
-    simplify(call, call.operation.operands());
+    sort_dimensions(call);
+    simplify(call, call.pointers());
     lengthen_rows(call);
-  } else if (!independent(call)) {
+  } else if (!call.masked && !independent(call)) {
     return in_order(call);
   }
 
-  const bool streaming = outgrows_cache(call, total);
+  const bool streaming = !call.masked && outgrows_cache(call, total);
   if (total < 2 * grain) return run_range(call, 0, total, streaming);
   parallel((total + grain - 1) / grain,
            [&](std::size_t part) { run_range(call, part * grain, std::min(total, (part + 1) * grain), streaming); });

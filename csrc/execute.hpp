@@ -10,16 +10,19 @@ namespace halfwave {
 
 constexpr int max_dimensions = 64;  // as in NumPy
 
-// One operation over arrays of one shape. The operands are those of InstructionSet::run.
+// One operation over arrays of one shape. The operands are those of InstructionSet::run, and after them the mask, if
+// there is one: bytes that tell which elements are computed.
 struct Call {
   const Operation& operation;
   Storage storage;
+  bool masked = false;
   int dimensions = 1;
   std::size_t shape[max_dimensions];
-  std::ptrdiff_t strides[max_dimensions][max_operands];  // in bytes
-  char* operands[max_operands];
+  std::ptrdiff_t strides[max_dimensions][max_operands + 1];  // in bytes
+  char* operands[max_operands + 1];
 
   Call(const Operation& operation_, Storage storage_) : operation(operation_), storage(storage_) {}
+  int pointers() const { return operation.operands() + masked; }
 };
 
 // Calls visit(row, first, n) for the pieces of rows that make up the elements [begin, end) in row-major order: those
@@ -29,7 +32,7 @@ void for_each_row(const Call& call, int operands, std::size_t begin, std::size_t
   const int last = call.dimensions - 1;
   const std::size_t length = call.shape[last];
   std::size_t index[max_dimensions] = {};
-  char* row[max_operands];
+  char* row[max_operands + 1];
   std::copy_n(call.operands, operands, row);
   std::size_t rest = begin / length;
   for (int d = last - 1; d >= 0; rest /= call.shape[d--]) {

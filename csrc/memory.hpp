@@ -13,13 +13,39 @@ namespace {
 
 constexpr size_t chunk = 256;  // elements that are staged at a time; all operands of a chunk fit into the L1 cache
 
+// Elements one by one; where the stride is known to the compiler it makes shuffles of it.
 template <class T>
-HALFWAVE_INLINE void gather(T* to, const char* from, ptrdiff_t stride, size_t n) {
-  for (size_t i = 0; i < n; ++i, from += stride) memcpy(to + i, from, sizeof(T));
+HALFWAVE_INLINE void gather_by(T* to, const char* from, ptrdiff_t stride, size_t n) {
+  for (size_t i = 0; i < n; ++i) memcpy(to + i, from + ptrdiff_t(i) * stride, sizeof(T));
+}
+// Four at a time: loads before stores, of which the compiler cannot know that they do not overlap.
+template <class T>
+HALFWAVE_INLINE void scatter_by(char* to, ptrdiff_t stride, const T* from, size_t n) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4, to += 4 * stride) {
+    T four[4];
+    memcpy(four, from + i, sizeof four);
+    for (int j = 0; j < 4; ++j) memcpy(to + j * stride, four + j, sizeof(T));
+  }
+  for (; i < n; ++i, to += stride) memcpy(to, from + i, sizeof(T));
 }
 template <class T>
-HALFWAVE_INLINE void scatter(char* to, ptrdiff_t stride, const T* from, size_t n) {
-  for (size_t i = 0; i < n; ++i, to += stride) memcpy(to, from + i, sizeof(T));
+void gather(T* to, const char* from, ptrdiff_t stride, size_t n) {
+  constexpr ptrdiff_t item = sizeof(T);
+  if (stride == 2 * item)
+    gather_by(to, from, 2 * item, n);
+  else if (stride == -item)
+    gather_by(to, from, -item, n);
+  else
+    gather_by(to, from, stride, n);
+}
+template <class T>
+void scatter(char* to, ptrdiff_t stride, const T* from, size_t n) {
+  constexpr ptrdiff_t item = sizeof(T);
+  if (stride == -item)
+    scatter_by(to, -item, from, n);
+  else
+    scatter_by(to, stride, from, n);
 }
 
 // Stores past the cache, by whole lines: a line of which something else is written would be fetched first.

@@ -374,13 +374,14 @@ void execute_unlocked(Call& call, std::size_t elements) {
 // something (how to lay out the result, a copy because of an overlap, an error), it is left to NumPy.
 class DirectCall {
  public:
-  DirectCall(const Ufunc& self, PyObject* const* operands) : self_(self), inputs_(operands) {}
+  DirectCall(const Ufunc& self, PyObject* const* operands, PyObject* where)
+      : self_(self), inputs_(operands), mask_(where == Py_True ? nullptr : where) {}
 
   // outputs: nullptr or None where they are to be allocated. Returns the results, new references; false without an error
   // where the call is left to NumPy.
   bool operator()(PyObject* const* outputs, PyObject** results) {
     if (!read_inputs() || !check_outputs(outputs)) return false;
-    const bool simple = contiguous_ && dimensions_ > 0;
+    const bool simple = contiguous_ && !mask_;
     Call call(self_.operation(), type_->storage);
     for (int k = 0; k < self_.outputs; ++k) {
       results[k] = given_[k] ? Py_NewRef(outputs[k]) : PyArray_SimpleNew(dimensions_, shape_, type_->number);
@@ -417,6 +418,7 @@ class DirectCall {
         return false;
       }
     }
+    if (mask_ && (!is_plain(mask_, NPY_BOOL) || !broadcast(as_array(mask_)))) return false;
     return dimensions_ > 0;
   }
 
@@ -463,6 +465,7 @@ class DirectCall {
       if (elements_ && !is_apart(outputs, k)) return false;
     }
     const bool all_given = std::all_of(given_, given_ + self_.outputs, [](bool given) { return given; });
+    if (mask_ && !all_given) return false;
     return all_given || contiguous_ || gives_c_order();
   }
 
@@ -475,6 +478,7 @@ class DirectCall {
       const bool same = same_layout(in, out) && PyArray_ITEMSIZE(in) == PyArray_ITEMSIZE(out);
       if (!same && extent.overlaps(Extent(in))) return false;
     }
+    if (mask_ && extent.overlaps(Extent(as_array(mask_)))) return false;
     for (int k = 0; k < output; ++k)
       if (given_[k] && extent.overlaps(Extent(as_array(outputs[k])))) return false;
     return true;
@@ -502,21 +506,31 @@ class DirectCall {
     std::copy_n(shape_, dimensions_, call.shape);
     const int first_output = self_.data + self_.parameters;
     for (int k = 0; k < first_output + self_.outputs; ++k) {
-      if (k >= self_.data && k < first_output && !is_array_[k]) {
-        call.operands[k] = reinterpret_cast<char*>(&values_[k - self_.data]);
-        for (int d = 0; d < dimensions_; ++d) call.strides[d][k] = 0;
-        continue;
-      }
-      PyArrayObject* a = as_array(k < first_output ? inputs_[k] : results[k - first_output]);
-      call.operands[k] = PyArray_BYTES(a);
-      const int missing = dimensions_ - PyArray_NDIM(a);
-      for (int d = 0; d < dimensions_; ++d)
-        call.strides[d][k] = d < missing || PyArray_DIM(a, d - missing) == 1 ? 0 : PyArray_STRIDE(a, d - missing);
+      const bool scalar = k >= self_.data && k < first_output && !is_array_[k];
+      if (scalar)
+        add_scalar(call, k, values_[k - self_.data]);
+      else
+        add_array(call, k, as_array(k < first_output ? inputs_[k] : results[k - first_output]));
     }
+    call.masked = mask_ != nullptr;
+    if (mask_) add_array(call, first_output + self_.outputs, as_array(mask_));
+  }
+
+  void add_scalar(Call& call, int k, Value& value) const {
+    call.operands[k] = reinterpret_cast<char*>(&value);
+    for (int d = 0; d < dimensions_; ++d) call.strides[d][k] = 0;
+  }
+
+  void add_array(Call& call, int k, PyArrayObject* a) const {
+    call.operands[k] = PyArray_BYTES(a);
+    const int missing = dimensions_ - PyArray_NDIM(a);
+    for (int d = 0; d < dimensions_; ++d)
+      call.strides[d][k] = d < missing || PyArray_DIM(a, d - missing) == 1 ? 0 : PyArray_STRIDE(a, d - missing);
   }
 
   const Ufunc& self_;
   PyObject* const* inputs_;
+  PyObject* mask_;
   const Type* type_ = nullptr;
   Value values_[max_parameters];
   bool is_array_[max_operands] = {};
@@ -529,7 +543,7 @@ class DirectCall {
 
 // `positional` are the first `count` outputs, `out` is the keyword's value; either may be missing.
 PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* const* positional, Py_ssize_t count,
-                        PyObject* out) {
+                        PyObject* out, PyObject* where) {
   PyObject* outputs[max_outputs] = {};
   if (positional) {
     std::copy_n(positional, count, outputs);
@@ -541,7 +555,7 @@ PyObject* call_directly(const Ufunc& self, PyObject* const* operands, PyObject* 
     outputs[0] = out;
   }
   PyObject* results[max_outputs] = {};
-  if (!DirectCall(self, operands)(outputs, results)) return nullptr;
+  if (!DirectCall(self, operands, where)(outputs, results)) return nullptr;
   if (self.outputs == 1) return results[0];
   PyObject* tuple = PyTuple_New(self.outputs);
   for (int k = 0; k < self.outputs; ++k) {
@@ -606,6 +620,7 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
   Py_ssize_t kept = 0;
   PyObject* given[max_parameters] = {};
   PyObject* out = nullptr;
+  PyObject* where = nullptr;
 
   for (Py_ssize_t k = self.data; k < nargs && k < inputs; ++k) given[k - self.data] = args[k];
   for (Py_ssize_t i = 0; i < nkeywords; ++i) {
@@ -621,6 +636,7 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
       given[parameter] = value;
     } else if (is_numpy_keyword(name)) {
       if (PyUnicode_CompareWithASCIIString(name, "out") == 0) out = value;
+      if (PyUnicode_CompareWithASCIIString(name, "where") == 0) where = value;
       names[kept] = name;
       filled[inputs + (nargs > inputs ? nargs - inputs : 0) + kept++] = value;
     } else {
@@ -642,9 +658,10 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
   if (!check_domain(self, filled + self.data)) return nullptr;
 
   const bool positional_out = nargs > inputs;
-  const bool only_out = kept == 0 || (kept == 1 && out && !positional_out);
-  if (only_out && direct_calls.load(std::memory_order_relaxed)) {
-    PyObject* result = call_directly(self, filled, positional_out ? filled + inputs : nullptr, nargs - inputs, out);
+  const bool plain = kept == (out != nullptr) + (where != nullptr) && !(out && positional_out);
+  if (plain && direct_calls.load(std::memory_order_relaxed)) {
+    PyObject* result =
+        call_directly(self, filled, positional_out ? filled + inputs : nullptr, nargs - inputs, out, where);
     if (result || PyErr_Occurred()) return result;
   }
 

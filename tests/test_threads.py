@@ -291,6 +291,39 @@ def test_layouts(case: Case, layout: str, shape: tuple[int, int], threads: int) 
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize("case", FEW, ids=str)
+def test_masks(case: Case, share: float, layout: str, threads: int) -> None:
+    """Elements that `where` leaves out keep their bits, whatever the layout of operands, mask and output."""
+    hw.set_num_threads(threads)
+    shape = (601, 301)
+    arguments = [LAYOUTS[layout](a) if isinstance(a, np.ndarray) else a for a in operands(case, shape)]
+    mask = LAYOUTS[layout](np.random.default_rng(9).random(shape) < share)
+    for where in (mask, mask[:1], mask[..., :1], True):
+        results = []
+        for direct in (True, False):
+            before = LAYOUTS[layout](numbers(shape, seed=8)).copy()
+            out = tuple(np.copy(before) for _ in range(case.ufunc.nout))
+            with direct_calls(direct):
+                case.ufunc(*arguments, out=out, where=where)
+            results.append(out)
+        assert same(*results)
+
+
+def test_a_mask_in_place() -> None:
+    """Where the input is the output, and where the mask is."""
+    x = numbers(5000)
+    mask = np.random.default_rng(9).random(5000) < 0.3
+    expected = np.where(mask, hw.silu(x), x)
+    assert equal_bits(hw.silu(x, out=x, where=mask), expected)
+    both = np.ones(8, np.bool_).view(np.float64)
+    with direct_calls(False):
+        expected = hw.relu(both[:1].copy(), out=both[:1].copy(), where=both.view(np.bool_)[:1])
+    assert equal_bits(hw.relu(both, out=both, where=both.view(np.bool_)[:1]), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("weight", [(50,), (60, 1), (60, 50), (7, 1, 1), (1,), (1, 1, 50)], ids=str)
 @pytest.mark.parametrize("x", [(7, 60, 50), (60, 50), (7, 600, 50)], ids=str)
 def test_broadcast_parameters_and_gradients(x: tuple[int, ...], weight: tuple[int, ...], threads: int) -> None:
