@@ -297,7 +297,7 @@ def test_layouts(case: Case, layout: str, shape: tuple[int, int], threads: int) 
 def test_masks(case: Case, share: float, layout: str, threads: int) -> None:
     """Elements that `where` leaves out keep their bits, whatever the layout of operands, mask and output."""
     hw.set_num_threads(threads)
-    shape = (601, 301)
+    shape = (271, 251)
     arguments = [LAYOUTS[layout](a) if isinstance(a, np.ndarray) else a for a in operands(case, shape)]
     mask = LAYOUTS[layout](np.random.default_rng(9).random(shape) < share)
     for where in (mask, mask[:1], mask[..., :1], True):
