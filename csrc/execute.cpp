@@ -52,6 +52,42 @@ void lengthen_rows(Call& call) {
   std::swap(call.strides[last], call.strides[longest]);
 }
 
+// Elements of a row for which lines of the cache wait until the next row wants their neighbours.
+constexpr std::size_t columns_at_a_time = 128;
+
+// Whether an operand lies the other way round, so that each element of a row is in another line of the cache, and its
+// neighbour there belongs to the next row.
+bool walks_against_the_grain(const Call& call) {
+  constexpr std::ptrdiff_t line = 64;
+  if (call.dimensions < 2) return false;
+  const int row = call.dimensions - 1, column = row - 1;
+  if (call.shape[row] <= columns_at_a_time || call.dimensions == max_dimensions) return false;
+  for (int k = 0; k < call.pointers(); ++k)
+    if (std::abs(call.strides[row][k]) >= line && std::abs(call.strides[column][k]) < line && call.strides[column][k])
+      return true;
+  return false;
+}
+
+// Makes blocks of columns of which all rows are computed before the next block. Returns the call for the last columns,
+// which make no whole block.
+Call split_columns(Call& call) {
+  const int row = call.dimensions - 1, column = row - 1, pointers = call.pointers();
+  const std::size_t blocks = call.shape[row] / columns_at_a_time;
+  Call rest = call;
+  rest.shape[row] -= blocks * columns_at_a_time;
+  for (int k = 0; k < pointers; ++k)
+    rest.operands[k] += std::ptrdiff_t(blocks * columns_at_a_time) * call.strides[row][k];
+  call.shape[row + 1] = columns_at_a_time;
+  call.shape[row] = call.shape[column];
+  call.shape[column] = blocks;
+  std::copy_n(call.strides[row], pointers, call.strides[row + 1]);
+  std::copy_n(call.strides[column], pointers, call.strides[row]);
+  for (int k = 0; k < pointers; ++k)
+    call.strides[column][k] = std::ptrdiff_t(columns_at_a_time) * call.strides[row + 1][k];
+  ++call.dimensions;
+  return rest;
+}
+
 // Whether no output element shares memory with an operand of another element, along one dimension.
 bool independent(const Call& call) {
   struct Range {
@@ -191,6 +227,15 @@ void run_range(const Call& call, std::size_t begin, std::size_t end, bool stream
   });
 }
 
+void spread(const Call& call) {
+  std::size_t total = 1;
+  for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
+  const bool streaming = !call.masked && outgrows_cache(call, total);
+  if (total < 2 * grain) return run_range(call, 0, total, streaming);
+  parallel((total + grain - 1) / grain,
+           [&](std::size_t part) { run_range(call, part * grain, std::min(total, (part + 1) * grain), streaming); });
+}
+
 }  // namespace
 
 void simplify(Call& call, int operands) {
@@ -215,21 +260,19 @@ void simplify(Call& call, int operands) {
 void set_streaming_size(std::size_t bytes) { streaming_size.store(bytes); }
 
 void execute(Call& call) {
-  std::size_t total = 1;
-  for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
-  if (total == 0) return;
-  if (call.dimensions > 1) {
-    sort_dimensions(call);
-    simplify(call, call.pointers());
-    lengthen_rows(call);
-  } else if (!call.masked && !independent(call)) {
-    return in_order(call);
+  for (int d = 0; d < call.dimensions; ++d)
+    if (call.shape[d] == 0) return;
+  if (call.dimensions == 1) {
+    if (!call.masked && !independent(call)) return in_order(call);
+    return spread(call);
   }
-
-  const bool streaming = !call.masked && outgrows_cache(call, total);
-  if (total < 2 * grain) return run_range(call, 0, total, streaming);
-  parallel((total + grain - 1) / grain,
-           [&](std::size_t part) { run_range(call, part * grain, std::min(total, (part + 1) * grain), streaming); });
+  sort_dimensions(call);
+  simplify(call, call.pointers());
+  lengthen_rows(call);
+  if (!walks_against_the_grain(call)) return spread(call);
+  Call rest = split_columns(call);
+  spread(call);
+  if (rest.shape[rest.dimensions - 1]) spread(rest);
 }
 
 }  // namespace halfwave

@@ -352,6 +352,7 @@ def test_outputs_of_any_layout(threads: int) -> None:
         lambda: np.zeros((800, 300), np.float32)[::2],
         lambda: np.zeros((400, 600), np.float32)[:, ::2],
         lambda: np.zeros((400, 300), np.float32, order="F"),
+        lambda: np.zeros((300, 800), np.float32)[:, ::2].T,
         lambda: np.zeros((400, 300), np.float32)[::-1],
     ):
         out = make()
