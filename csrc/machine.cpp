@@ -118,8 +118,8 @@ std::size_t cache_size() {
   const Caches found = caches();
   if (!found.last) return usual;
   // A virtual machine reports the whole last level of a server of which it has a few cores. What they can count on is
-  // seldom more than four times their own level.
-  const std::size_t share = 4 * found.own * std::size_t(available_processors());
+  // seldom more than sixteen times their own level.
+  const std::size_t share = 16 * found.own * std::size_t(available_processors());
   return share ? std::min(found.last, share) : found.last;
 }
 
