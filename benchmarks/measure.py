@@ -134,11 +134,11 @@ class Bench:
         return times
 
     def _steady(self, times: dict[str, list[float]], turns: list[str]) -> bool:
-        """Whether halfwave and the best of the others have small spreads."""
+        """Whether halfwave and whoever may be the best of the others have small spreads."""
         of = {peer: statistics(times[peer]) for peer in turns}
-        others = sorted((s["median"], peer) for peer, s in of.items() if peer != "halfwave")[:1]
-        matter = [peer for _, peer in others] + ["halfwave"] * ("halfwave" in of)
-        return all(of[p]["q3"] - of[p]["q1"] <= self.effort.spread * of[p]["median"] for p in matter)
+        best = min((s["median"] for peer, s in of.items() if peer != "halfwave"), default=0.0)
+        matter = [s for peer, s in of.items() if peer == "halfwave" or s["min"] <= best]
+        return all(s["q3"] - s["q1"] <= self.effort.spread * s["median"] for s in matter)
 
 
 @contextmanager

@@ -320,7 +320,7 @@ class NumExpr(Peer):
         """Compile the expressions; a pair is two runs."""
         _with_out(cell)
         names: dict[str, Any] = {**data.names, "how": {"order": "K", "casting": "safe", "ex_uses_vml": False}}
-        runs = []
+        runs, texts = [], []
         for i, expression in enumerate(expressions(cell.function, cell.direction)):
             constants: list[float] = []
             text = rewrite(expression, constants=constants, selects=True)
@@ -335,7 +335,8 @@ class NumExpr(Peer):
             renamed = {n: n if n in data.operands else f"f{i}_{n}" for n in arguments}
             names |= {renamed[n]: a for n, a in arguments.items()}
             runs.append(f"f{i}({', '.join(renamed.values())}, out=out{i}, **how)")
-        return Call(", ".join(runs), names)
+            texts.append(text)
+        return Call(f"{', '.join(runs)}  # {'; '.join(texts)}", names)
 
 
 class Numba(Peer):

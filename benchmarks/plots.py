@@ -35,7 +35,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     files = []
     for name, figure in _figures(results, pyplot):
         files.append(folder / f"{name}.png")
-        figure.savefig(files[-1], dpi=75, bbox_inches="tight", pil_kwargs={"optimize": True})
+        figure.savefig(files[-1], dpi=80, bbox_inches="tight", pil_kwargs={"optimize": True})
         pyplot.close(figure)
     return files
 

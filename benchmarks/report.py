@@ -225,9 +225,10 @@ def document(results: Results, plots: Sequence[str]) -> str:
 
 METHOD = """\
 Every library runs in a process of its own, and all take turns in rounds of a few milliseconds, so that whatever else
-the machine does hits all of them. A number is the median of at least seven rounds; a library that takes more than ten
-times as long as the fastest, and over 20 ms, is measured once, and one that took so long at a smaller size is left out
-from 4 M elements on. On one thread all processes are bound to the same core.
+the machine does hits all of them. A number is the median of at least seven rounds, where the fastest fifth of a round
+counts, so that an interruption does not. A library that takes more than ten times as long as the fastest, and over
+20 ms, is measured once, and one that took so long at a smaller size is left out from 4 M elements on. On one thread all
+processes are bound to the same core.
 
 Where a library can write into an array that exists, it does. PyTorch's backward passes are its own kernels, without
 autograd, where it has them. ONNX Runtime has forward passes only, and cannot be held to AVX2. What a library does not
