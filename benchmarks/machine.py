@@ -32,7 +32,9 @@ def caches() -> dict[str, str]:
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         kind = (index / "type").read_text().strip()
         if kind != "Instruction":
-            sizes[f"L{(index / 'level').read_text().strip()}"] = (index / "size").read_text().strip()
+            kibibytes = int((index / "size").read_text().strip().removesuffix("K"))
+            text = f"{kibibytes / 1024:g} MiB" if kibibytes >= 1024 else f"{kibibytes} KiB"
+            sizes[f"L{(index / 'level').read_text().strip()}"] = text
     return sizes
 
 

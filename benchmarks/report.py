@@ -231,7 +231,8 @@ counts, so that an interruption does not. A library that takes more than ten tim
 processes are bound to the same core.
 
 Where a library can write into an array that exists, it does. PyTorch's backward passes are its own kernels, without
-autograd, where it has them. ONNX Runtime has forward passes only, and cannot be held to AVX2. What a library does not
+autograd, where it has them; those of sigmoid and tanh start from the output, so in a backward pass from the input it
+computes the output first, and *backward from the output* compares them alone. ONNX Runtime has forward passes only, and cannot be held to AVX2. What a library does not
 have is composed from what it has, as a user would; a result that differs from halfwave's by more than rounding and
 tails excludes it. *ratio* is halfwave's speed over that of the best other library.
 
