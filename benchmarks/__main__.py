@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from . import cells, machine, report
 from .cells import Cell
-from .measure import Effort, bench
+from .measure import Effort, Slow, bench
 from .results import Results
 from .worker import PEERS
 
@@ -78,10 +78,11 @@ def selection(options: argparse.Namespace) -> list[Cell]:
 
 def run(chosen: list[Cell], results: Results, peers: Sequence[str], effort: Effort) -> None:
     """Measure what the results lack, and keep it cell by cell."""
+    slow: Slow = {}
     todo = [cell for cell in chosen if cell.key not in results.cells]
     with tqdm(total=len(todo), unit="cell", disable=None, smoothing=0.05) as progress:
         for (isa, count), members in groupby(todo, key=lambda c: (c.isa, c.threads)):
-            with bench(peers, count, isa, effort) as made:
+            with bench(peers, count, isa, effort, slow) as made:
                 for peer, why in made.missing.items():
                     progress.write(f"without {peer}: {why.splitlines()[-1]}")
                 for cell in members:

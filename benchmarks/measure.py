@@ -17,6 +17,9 @@ from .worker import Prepared, Worker
 TOLERANCE = {"float32": 1e-3, "float64": 1e-6, "float16": 2e-2, "bfloat16": 5e-2, "int32": 0.0}
 
 
+Slow = dict[tuple[str, ...], str]  # who was so slow at what that it is left out at large sizes, and how slow
+
+
 @dataclass(frozen=True)
 class Effort:
     """How long to measure."""
@@ -44,18 +47,18 @@ def agree(ours: Prepared, theirs: Prepared, tolerance: float) -> bool:
 
 
 def _kind(cell: Cell, peer: str) -> tuple[str, ...]:
-    return (peer, cell.function, cell.direction, cell.dtype)
+    return (peer, cell.function, cell.direction, cell.dtype, cell.isa)
 
 
 class Bench:
     """The workers of one thread count and instruction set."""
 
-    def __init__(self, peers: Iterable[str], threads: int, isa: str, effort: Effort) -> None:
+    def __init__(self, peers: Iterable[str], threads: int, isa: str, effort: Effort, slow: Slow) -> None:
+        self.slow = slow
         self.effort, self.rest = effort, 0.003 if threads > 1 else 0.0
         self.workers = {peer: Worker(peer, threads, isa) for peer in peers}
         self.versions: dict[str, str] = {}
         self.missing: dict[str, str] = {}
-        self.slow: dict[tuple[str, ...], str] = {}
         for worker in self.workers.values():
             worker.send("version")
         for peer, worker in list(self.workers.items()):
@@ -83,10 +86,12 @@ class Bench:
         return results
 
     def _remember_slow(self, cell: Cell, results: dict[str, Any]) -> None:
-        """Note who need not be tried at larger sizes."""
-        medians = {peer: r["median"] for peer, r in results.items() if "median" in r}
-        for peer, seconds in medians.items():
-            if cell.size >= K and peer != "halfwave" and (factor := seconds / min(medians.values())) > self.effort.slow:
+        """Note who need not be tried at larger sizes; threads that wait for each other would be no reason."""
+        if cell.threads > 1 or cell.size < K:
+            return
+        least = {peer: r["min"] for peer, r in results.items() if "min" in r}
+        for peer, seconds in least.items():
+            if peer != "halfwave" and (factor := seconds / min(least.values())) > self.effort.slow:
                 self.slow[_kind(cell, peer)] = f"{factor:.0f} times the fastest's time at {cell.size} elements"
 
     def _taking_part(self, cell: Cell) -> tuple[dict[str, Worker], dict[str, Any]]:
@@ -142,9 +147,9 @@ class Bench:
 
 
 @contextmanager
-def bench(peers: Iterable[str], threads: int, isa: str, effort: Effort) -> Iterator[Bench]:
+def bench(peers: Iterable[str], threads: int, isa: str, effort: Effort, slow: Slow) -> Iterator[Bench]:
     """Start the workers, and end them."""
-    made = Bench(peers, threads, isa, effort)
+    made = Bench(peers, threads, isa, effort, slow)
     try:
         yield made
     finally:

@@ -227,14 +227,15 @@ METHOD = """\
 Every library runs in a process of its own, and all take turns in rounds of a few milliseconds, so that whatever else
 the machine does hits all of them. A number is the median of at least seven rounds, where the fastest fifth of a round
 counts, so that an interruption does not. A library that takes more than ten times as long as the fastest, and over
-20 ms, is measured once, and one that took so long at a smaller size is left out from 4 M elements on. On one thread all
-processes are bound to the same core.
+20 ms, is measured once, and one that took so long on one thread at a smaller size is left out from 4 M elements on. On
+one thread all processes are bound to the same core.
 
 Where a library can write into an array that exists, it does. PyTorch's backward passes are its own kernels, without
 autograd, where it has them; those of sigmoid and tanh start from the output, so in a backward pass from the input it
-computes the output first, and *backward from the output* compares them alone. ONNX Runtime has forward passes only, and cannot be held to AVX2. What a library does not
-have is composed from what it has, as a user would; a result that differs from halfwave's by more than rounding and
-tails excludes it. *ratio* is halfwave's speed over that of the best other library.
+computes the output first, and *backward from the output* compares them alone. ONNX Runtime has forward passes only, and
+cannot be held to AVX2. What a library does not have is composed from what it has, as a user would; a result that
+differs from halfwave's by more than rounding and tails excludes it. *ratio* is halfwave's speed over that of the best
+other library.
 
 `python -m benchmarks --full` measures all of it again, `python -m benchmarks --help` tells how to measure parts."""
 
