@@ -1,0 +1,94 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import cells, formulas, report
+from benchmarks.cells import Cell
+from benchmarks.data import NUMPY_NAMES
+from benchmarks.measure import statistics
+from benchmarks.results import Results
+
+ROOT = Path(__file__).parent.parent
+SELECTION = ["--functions", "relu", "silu", "--directions", "forward", "backward", "--sizes", "64", "--peers", "numpy"]
+EFFORT = ["--rounds", "2", "--seconds", "0.0001"]
+
+
+def run(*options: str) -> str:
+    """Run the command and return what it prints."""
+    command = [sys.executable, "-m", "benchmarks", *SELECTION, *EFFORT, *options]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_measures_writes_and_resumes(tmp_path: Path) -> None:
+    output, markdown = tmp_path / "results.json", tmp_path / "tables.md"
+    printed = run("--output", str(output), "--markdown", str(markdown))
+    columns = r"( [\d.]+ [nµm]s \| [\d.]+ [nµm]s NumPy \| \**[\d.]+\** \|){2}"
+    assert re.search(rf"^\| relu \|{columns}$", printed, re.MULTILINE)
+    assert markdown.read_text(encoding="utf-8") in printed + "\n"
+
+    content = json.loads(output.read_text(encoding="utf-8"))
+    assert {"processor", "caches", "versions", "date"} <= content["machine"].keys()
+    found = content["cells"]["forward/silu/normal/64/float32/1/native"]
+    assert found["halfwave"]["code"] == "f(x, out=out)"
+    for peer in ("halfwave", "numpy"):
+        assert 0 < found[peer]["min"] <= found[peer]["q1"] <= found[peer]["median"] <= found[peer]["q3"]
+        assert "differs" not in found[peer]
+
+    del content["cells"]["backward/relu/normal/64/float32/1/native"]
+    content["cells"]["forward/silu/normal/64/float32/1/native"]["halfwave"]["min"] = 0.0
+    output.write_text(json.dumps(content), encoding="utf-8")
+    run("--output", str(output))
+    resumed = json.loads(output.read_text(encoding="utf-8"))["cells"]
+    assert "backward/relu/normal/64/float32/1/native" in resumed
+    assert resumed["forward/silu/normal/64/float32/1/native"]["halfwave"]["min"] == 0.0
+
+
+def test_keys_are_read_back() -> None:
+    full = cells.with_limits(cells.full())
+    assert [Cell.from_key(c.key) for c in full] == full
+    assert len({c.key for c in full}) == len(full)
+
+
+@pytest.mark.parametrize("name", [n for n, f in formulas.FORMULAS.items() if "erf(" not in f.forward])
+def test_derivatives_are_those_of_the_formulas(name: str) -> None:
+    def value(text: str, **names: np.ndarray) -> np.ndarray:
+        return np.asarray(eval(text, NUMPY_NAMES | names)) + np.zeros_like(x)
+
+    x = np.linspace(-5.01, 5.02, 301)
+    formula, h = formulas.FORMULAS[name], 1e-6
+    slope = (value(formula.forward, x=x + h) - value(formula.forward, x=x - h)) / (2 * h)
+    np.testing.assert_allclose(value(formula.derivative, x=x), slope, rtol=1e-5, atol=1e-6)
+    if formula.from_output:
+        y = value(formula.forward, x=x)
+        np.testing.assert_allclose(value(formula.from_output, y=y), slope, rtol=1e-5, atol=1e-6)
+
+
+def fake(ours: float, numpy: float, torch: float) -> dict[str, dict[str, float]]:
+    return {p: statistics([t] * 3) for p, t in (("halfwave", ours), ("numpy", numpy), ("torch", torch))}
+
+
+def test_the_report_names_the_best_other_and_lists_what_is_slower() -> None:
+    cell = Cell("native", 1, "float32", 65536, "normal", "relu", "forward")
+    slower = Cell("native", 1, "float32", 65536, "normal", "silu", "forward")
+    machine = {
+        **{"processor": "P", "processors": 1, "caches": {}, "memory": "1 GiB", "system": "S", "virtual": False},
+        **{"instruction_set": "scalar", "date": "D", "versions": {"halfwave": "0", "numpy": "1", "torch": "2"}},
+    }
+    results = Results(machine, {cell.key: fake(1e-5, 3e-5, 2e-5), slower.key: fake(2e-5, 4e-5, 1e-5)})
+    page = report.document(results, [])
+    assert "| relu | 6.55 | 3.28 PyTorch | 2.00 |" in page
+    assert "| silu | forward | float32 | 64 k | N(0, 1) | 1 |  | PyTorch | 0.50 |" in page
+    assert "1 of 2 | 0.50 | 1.00 | 2.0 |" in page
+    results.cells[slower.key]["torch"]["differs"] = True
+    assert report.below(results) == []
+    section = report.replace_section("<!-- speed, x -->\nold\n<!-- end -->", "speed", report.readme_section(results))
+    assert "old" not in section
+    assert "**0.50**" not in section
