@@ -12,6 +12,7 @@
 #include "dispatch.hpp"
 #include "execute.hpp"
 #include "floating_point_state.hpp"
+#include "large_memory.hpp"
 
 namespace halfwave {
 namespace {
@@ -384,7 +385,7 @@ class DirectCall {
     const bool simple = contiguous_ && !mask_;
     Call call(self_.operation(), type_->storage);
     for (int k = 0; k < self_.outputs; ++k) {
-      results[k] = given_[k] ? Py_NewRef(outputs[k]) : PyArray_SimpleNew(dimensions_, shape_, type_->number);
+      results[k] = given_[k] ? Py_NewRef(outputs[k]) : new_result(dimensions_, shape_, type_->number);
       if (!results[k]) {
         while (k--) Py_DECREF(results[k]);
         return false;
