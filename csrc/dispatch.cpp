@@ -112,7 +112,8 @@ void use_instruction_set(const std::string& name, const char* source) {
       current().store(set, std::memory_order_relaxed);
       return;
     }
-    allowed += (allowed.empty() ? "" : ", ") + std::string(set->name);
+    if (!allowed.empty()) allowed += ", ";
+    allowed += set->name;
   }
   throw std::invalid_argument(std::string(source) + "='" + name +
                               "' is not an instruction set that this CPU has; allowed here: " + allowed);
