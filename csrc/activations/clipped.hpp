@@ -103,11 +103,12 @@ struct HardTanh {
   }
 };
 
-// x + 3, exact near -3, clipped to [0, 6].
+// x + c in two parts, for |x| <= 2c.
 template <class V>
-HALFWAVE_INLINE V six_hard_sigmoids(V x) {
-  return min(V(6), max(V(0), x + V(3)));
-}
+struct Shifted {
+  V sum, low;
+  HALFWAVE_INLINE Shifted(V x, typename V::Scalar c) : sum(x + V(c)), low(x - (sum - V(c))) {}
+};
 
 struct HardSigmoid {
   static constexpr Info info{
@@ -118,7 +119,7 @@ struct HardSigmoid {
       .kink = "The derivative at -3 and at 3 is 0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .from_output = "1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0",
-      .forward = {1.5, 1.5},
+      .forward = {0.5, 0.5},
       .backward = {0.5, 0.5},
       .backward_from_output = {0.5, 0.5},
   };
@@ -126,15 +127,16 @@ struct HardSigmoid {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    return sixth_of(six_hard_sigmoids(x));
+    const Shifted<V> s(clip_magnitude(x, 3), 3);
+    return divided_by<6>(s.sum, s.low);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select((x > V(-3)) & (x < V(3)), g * sixth_of(V(1)), flat(g, x));
+    return select((x > V(-3)) & (x < V(3)), g * V(typename V::Scalar(1) / 6), flat(g, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
-    return select((y > V(0)) & (y < V(1)), g * sixth_of(V(1)), flat(g, y));
+    return select((y > V(0)) & (y < V(1)), g * V(typename V::Scalar(1) / 6), flat(g, y));
   }
 };
 
@@ -197,19 +199,24 @@ struct HardSwish {
       .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {0.5, 0.5},
+      .backward = {0.5, 0.5},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    return product(sixth_of(six_hard_sigmoids(x)), x);
+    const V above = max(V(-3), x);
+    const Shifted<V> s(above, 3);
+    using K = Reciprocal<6, typename V::Scalar>;
+    const V w = s.sum * V(K::high);
+    const V w_low = fma(s.low, V(K::high), fma(s.sum, V(K::low), fms(s.sum, V(K::high), w)));
+    return select(x >= V(3), x, fma(above, w, above * w_low));
   }
-  // x + 3/2 is exact near the root.
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const V inner = g * third_of(x + V(1.5f));
+    const Shifted<V> s(x, 1.5f);
+    const V inner = g * divided_by<3>(s.sum, s.low);
     return select(x >= V(3), g, select(x <= V(-3), flat(g, x), inner));
   }
 };
@@ -222,14 +229,17 @@ struct HardMish {
       .derivative = "0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0",
       .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
       .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
-      .forward = {2, 2},
+      .forward = {0.5, 0.5},
       .backward = {0.5, 0.5},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    return product(min(V(1), max(V(0), fma(x, V(0.5f), V(1)))), x);
+    const V above = max(V(-2), x);
+    const V half = fma(above, V(0.5f), V(1));
+    const V low = fma(above, V(0.5f), V(1) - half);
+    return select(x >= V(0), x, fma(above, half, above * low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -248,7 +258,7 @@ struct SparsePlus {
           "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
           "ICML 2016, arXiv:1602.02068.",
       .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
-      .forward = {2, 2},
+      .forward = {0.5, 0.5},
       .backward = {0.5, 0.5},
       .backward_from_output = {0.5, 0.5},
   };
@@ -256,12 +266,14 @@ struct SparsePlus {
 
   template <class V>
   static HALFWAVE_INLINE V half_distance(V x) {
-    return (x + V(1)) * V(0.5f);
+    return fma(x, V(0.5f), V(0.5f));
   }
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const V half = half_distance(x);
-    return select(x <= V(-1), V(0), select(x < V(1), half * half, x));
+    const V above = max(V(-1), x);
+    const V half = half_distance(above);
+    const V twice_low = above + fnma(half, V(2), V(1));
+    return select(x >= V(1), x, fma(half, half, half * twice_low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {

@@ -39,12 +39,6 @@ HALFWAVE_INLINE V power_of_two(V n) {
   return exponent_from_low_bits(n + V(K::magic + K::exponent_bias));
 }
 
-// x clipped to [-range, range], where NaN stays NaN.
-template <class V>
-HALFWAVE_INLINE V clip_magnitude(V x, typename V::Scalar range) {
-  return max(V(-range), min(V(range), x));
-}
-
 template <class T>
 struct ExpRange;
 template <>

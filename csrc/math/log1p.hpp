@@ -64,12 +64,6 @@ struct Log1pParts {
   }
 };
 
-// a + b - sum, for a, b >= 0 and sum = a + b as rounded.
-template <class V>
-HALFWAVE_INLINE V positive_sum_low(V a, V b, V sum) {
-  return min(a, b) - (sum - max(a, b));
-}
-
 // log(1 + e^(t + low)) = max(t, 0) + log(1 + e^-|t|) in two parts, for t <= DecayRange::largest; `negative_low` is the low
 // word of -|t|.
 template <class V>

@@ -52,6 +52,18 @@ HALFWAVE_INLINE V quotient(V a, V a_low, V b, V& low) {
   return q;
 }
 
+// x clipped to [-range, range], where NaN stays NaN.
+template <class V>
+HALFWAVE_INLINE V clip_magnitude(V x, typename V::Scalar range) {
+  return max(V(-range), min(V(range), x));
+}
+
+// a + b - sum, for a, b >= 0 and sum = a + b as rounded.
+template <class V>
+HALFWAVE_INLINE V positive_sum_low(V a, V b, V sum) {
+  return min(a, b) - (sum - max(a, b));
+}
+
 // NaN where `bound` is NaN, else x: a bound that is not a number makes every comparison with it meaningless.
 template <class V>
 HALFWAVE_INLINE V nan_from(V bound, V x) {
@@ -70,17 +82,20 @@ HALFWAVE_INLINE V clip(V x, V low, V high) {
   return nan_from(low, nan_from(high, min(high, max(low, x))));
 }
 
-// x/3 and x/6 by a reciprocal in two parts: rounded as the division would, at the price of a multiplication.
-template <class V>
-HALFWAVE_INLINE V third_of(V x) {
-  using T = typename V::Scalar;
-  constexpr T high = T(1) / 3;
-  constexpr T low = T(sizeof(T) == 4 ? (1 - 3 * double(high)) / 3 : 0x1p-54 / 3);
-  return fma(x, V(high), x * V(low));
-}
-template <class V>
-HALFWAVE_INLINE V sixth_of(V x) {
-  return third_of(x) * V(0.5f);
+// 1/d in two parts. To multiply by them is as precise as to divide by d. The high part is rounded down to where thrice it is
+// exact, so that the low one is positive, and the sign of zero survives.
+template <int d, class T>
+struct Reciprocal {
+  static_assert(d == 3 || d == 6);
+  static constexpr T high = T(sizeof(T) == 4 ? 0x1.555554p-3 : 0x1.5555555555554p-3) * (6 / d);
+  static constexpr T low = (1 - d * high) / d;
+};
+
+// (x + x_low) / d.
+template <int d, class V>
+HALFWAVE_INLINE V divided_by(V x, V x_low) {
+  using K = Reciprocal<d, typename V::Scalar>;
+  return fma(x, V(K::high), fma(x, V(K::low), x_low * V(K::high)));
 }
 
 }  // namespace
