@@ -9,6 +9,63 @@
 namespace halfwave::activations {
 namespace {
 
+// Where any of these differs from 1. With the default parameter, the arithmetic that is exact then is left out.
+template <class V>
+HALFWAVE_INLINE typename V::Mask not_one(V parameter) {
+  return (parameter < V(1)) | (parameter > V(1));
+}
+
+// e^x - 1 for x <= 0: `high`, below 1 ULP, and what it lacks. It does not keep the sign of zero.
+template <class V>
+struct FallingExpm1 {
+  ExpReduction<V> e;
+  V u, square, tail, v, high;
+
+  explicit HALFWAVE_INLINE FallingExpm1(V x) : e(max(V(-ExpRange<typename V::Scalar>::normal), x)) {
+    u = exponent_from_low_bits(e.t);
+    square = e.r * e.r;
+    tail = polynomial(e.r, Expm1<typename V::Scalar>::tail);
+    v = fma(square, tail, e.r);
+    high = fma(u, v, u - V(1));
+  }
+  HALFWAVE_INLINE V low() const { return fma(u, fma(square, tail, e.r - v), fma(u, v, (u - V(1)) - high)); }
+};
+
+// e^x = u + u*r*p.
+template <class V>
+struct Exp {
+  static constexpr typename V::Scalar lowest = sizeof(typename V::Scalar) == 4 ? -70 : -680;
+  ExpReduction<V> e;
+  V u, p;
+
+  explicit HALFWAVE_INLINE Exp(V x) : e(x) {
+    u = exponent_from_low_bits(e.t);
+    p = fma(polynomial(e.r, Expm1<typename V::Scalar>::tail), e.r, V(1));
+  }
+  // For `lowest` < x <= 0, below 1 ULP.
+  HALFWAVE_INLINE V value() const { return fma(u * e.r, p, u); }
+  // a * e^(x + x_low) + b in that range, below 1 ULP, for an a that is not so small that the product may be subnormal.
+  HALFWAVE_INLINE V times(V a, V x_low, V b = V(0)) const { return scaled(a * u, x_low, b); }
+
+  // The same for any x. The power of two is applied in three parts, so that neither a large a overflows nor a small result
+  // is rounded before the last multiplication.
+  static HALFWAVE_INLINE V extreme(V a, V x, V x_low) {
+    using K = Reduction<typename V::Scalar>;
+    const Exp exp(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
+    const V third = fma(exp.e.n, V(1.0f / 3), V(K::magic)) - V(K::magic);
+    const V outer = power_of_two(third);
+    const V inner = power_of_two(fnma(V(2), third, exp.e.n));
+    return (exp.scaled(a * outer, x_low, V(0)) * inner) * outer;
+  }
+
+ private:
+  HALFWAVE_INLINE V scaled(V factor, V x_low, V b) const {
+    const V high = fma(e.r, p, V(1));
+    const V low = fma(x_low, high, fma(e.r, p, V(1) - high));
+    return fma(factor, high, fma(factor, low, b));
+  }
+};
+
 struct Elu {
   static constexpr Info info{
       .name = "elu",
@@ -24,18 +81,31 @@ struct Elu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output =
           "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {1, 1.5},
+      .backward = {1, 1.5},
       .backward_from_output = {1, 1},
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha) {
-    return select(x > V(0), x, alpha * expm1(x));
+    const FallingExpm1<V> e(x);
+    V falling = alpha * e.high;
+    const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), alpha));
+    if (any(not_one(alpha))) falling = select(not_one(alpha), fma(alpha, e.high, finite * e.low()), falling);
+    return select(x >= V(0), x, falling);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha) {
-    return select(x > V(0), g, gradient(g, times_exp(alpha, x)));
+    const Exp<V> e(x);
+    V falling = alpha * e.value();
+    if (any(not_one(alpha))) falling = select(not_one(alpha), e.times(alpha, V(0)), falling);
+    const V result = select(x > V(0), g, g * falling);
+    // Where e^x is small, or alpha is 0, small or infinite.
+    const auto moderate = (abs(alpha) > V(0x1p-20f)) & (abs(alpha) <= largest_finite<V>());
+    const auto rare = x < select(moderate, V(Exp<V>::lowest), largest_finite<V>());
+    if (any(rare)) [[unlikely]]
+      return select(rare & (x <= V(0)), gradient(g, Exp<V>::extreme(alpha, x, V(0))), result);
+    return result;
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
@@ -59,22 +129,26 @@ struct Selu {
           "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
           "arXiv:1706.02515.",
       .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {1, 1.5},
+      .backward = {1, 1.5},
       .backward_from_output = {1, 1},
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     using K = SeluConstants<typename V::Scalar>;
-    const V e = expm1(x);
-    return select(x > V(0), fma(x, V(K::scale), x * V(K::scale_low)),
-                  fma(e, V(K::scale_alpha), e * V(K::scale_alpha_low)));
+    const FallingExpm1<V> e(x);
+    const V falling = fma(e.high, V(K::scale_alpha), fma(e.high, V(K::scale_alpha_low), e.low() * V(K::scale_alpha)));
+    return select(x >= V(0), fma(x, V(K::scale), x * V(K::scale_low)), falling);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     using K = SeluConstants<typename V::Scalar>;
-    const V falling = times_exp(V(K::scale_alpha), x, V(K::scale_alpha_low / K::scale_alpha));
+    const V low = K::scale_alpha_low / K::scale_alpha;
+    V falling = Exp<V>(x).times(V(K::scale_alpha), low);
+    const auto rare = x < V(Exp<V>::lowest);
+    if (any(rare)) [[unlikely]]
+      falling = select(rare, Exp<V>::extreme(V(K::scale_alpha), x, low), falling);
     return g * select(x > V(0), V(K::scale), falling);
   }
   template <class V>
@@ -100,41 +174,57 @@ struct Celu {
       .from_output_domain = {"alpha must be > 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "1 if y > 0 else (y + alpha) / alpha; far below 0, y has lost the digits of exp(x / alpha)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {1.5, 1.5},
+      .forward = {1, 1.5},
+      .backward = {1, 1.5},
+      .backward_from_output = {1, 1},
   };
 
-  // x / alpha = t + rest / alpha, where rest is exact.
+  // With the default of 1 it is elu. Else x / alpha = t + low, and low = rest / alpha, where rest is exact.
   template <class V>
   struct Quotient {
-    V t, rest;
+    V t, rest, low;
     HALFWAVE_INLINE Quotient(V x, V alpha) {
       const V negative = min(V(0), x);
       t = clip_magnitude(negative / alpha, ExpRange<typename V::Scalar>::any);
       const V residual = fnma(t, alpha, negative);
       rest = select(abs(t) < V(ExpRange<typename V::Scalar>::any), residual, V(0));
+      low = rest * clip(V(1) / alpha, -largest_finite<V>(), largest_finite<V>());
     }
   };
 
-  // alpha * expm1(t + rest/alpha) = alpha * expm1(t) + rest * e^t. A negative alpha makes t positive, and perhaps large: from
-  // 16 up it is alpha * e^t - alpha.
+  // alpha * expm1(t + low) = alpha * expm1(t) + rest * e^t. A negative alpha makes t positive, and perhaps large.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V alpha) {
+    if (!any(not_one(alpha))) return Elu::forward(x, alpha);
     const Quotient<V> q(x, alpha);
-    const V e = expm1(q.t);
-    const V near = fma(alpha, e, q.rest * (e + V(1)));
-    const V far = times_exp(alpha, q.t, q.rest / alpha) - alpha;
-    return select(x > V(0), x, copysign(select(q.t > V(16), far, near), x));
+    const FallingExpm1<V> e(q.t);
+    V curved = fma(alpha, e.high, fma(alpha, e.low(), fma(q.rest, e.high, q.rest)));
+    const auto large = q.t > V(16);
+    if (any(large)) [[unlikely]] {
+      const V rising = Exp<V>(q.t).times(alpha, q.low, -alpha);
+      const V steep = Exp<V>::extreme(alpha, q.t, q.low);
+      curved = select(large, select(q.t > V(-Exp<V>::lowest), steep, rising), curved);
+    }
+    return select(x >= V(0), x, select(not_one(alpha), curved, e.high));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha) {
+    if (!any(not_one(alpha))) return Elu::backward(g, x, alpha);
     const Quotient<V> q(x, alpha);
-    return select(x > V(0), g, product(g, times_exp(V(1), q.t, q.rest / alpha)));
+    const Exp<V> e(q.t);
+    V curved = select(not_one(alpha), e.times(V(1), q.low), e.value());
+    const auto rare = abs(q.t) > V(-Exp<V>::lowest);
+    if (any(rare)) [[unlikely]]
+      curved = select(rare, Exp<V>::extreme(V(1), q.t, q.low), curved);
+    return select(x > V(0), g, product(g, curved));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
-    return select(y > V(0), g, product(g, max(V(0), (y + alpha) / alpha)));
+    const V inside = max(-alpha, y);
+    const V sum = alpha + inside, sum_low = inside - (sum - alpha);
+    const V q = sum / alpha;
+    const V q_low = (fnma(q, alpha, sum) + sum_low) * clip(V(1) / alpha, -largest_finite<V>(), largest_finite<V>());
+    return select(y > V(0), g, product(g, q + q_low));
   }
   // expm1(t) - t * e^t, t = x / alpha: near 0 it is t^2 times a polynomial. Elsewhere, with u = 2^n and t = n*ln2 + r, it is
   //
@@ -174,7 +264,7 @@ struct Celu {
   }
 };
 
-// Where the two terms of a sum cancel, the float result is taken from doubles instead.
+// The two terms of its sums cancel at roots that move with the parameters, so that float results are computed in double.
 struct Xielu {
   static constexpr Info info{
       .name = "xielu",
@@ -190,37 +280,56 @@ struct Xielu {
                       .meaning = "weight of the exponential for x <= 0, any real number",
                       .value = 0.8},
                      {.name = "beta", .meaning = "slope at 0, any real number", .value = 0.5}},
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {1, 2},
+      .backward = {1, 2},
   };
 
-  template <class V>
-  static HALFWAVE_INLINE V forward(V x, V alpha_p, V alpha_n, V beta) {
-    const V inner = fma(alpha_p, finite_for(alpha_p, x), beta);
-    // alpha_n * (expm1(x) - x) + beta * x; from -2 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
-    const V negative = min(V(0), x);
-    const auto near = x > V(-2);
-    V low;
-    const V high = expm1_minus_x(negative, low);
-    const V curved = select(near, fma(alpha_n, high, alpha_n * low), alpha_n * expm1(negative));
-    const V slope = select(near, beta, beta - alpha_n);
-    const V sum = fma(slope, finite_for(slope, negative), curved);
-    const V y = select(x > V(0), x * inner, sum);
-    const auto cancels = (abs(inner) < abs(beta)) | (abs(sum) < V(2) * abs(curved));
-    const auto wide = [](auto... v) HALFWAVE_INLINE_LAMBDA { return forward(v...); };
-    return refine(y, cancels, wide, x, alpha_p, alpha_n, beta);
+  using Wide = Vec<double>;
+
+  // alpha_n * (expm1(x) - x) + beta * x; from -2 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
+  static HALFWAVE_INLINE Wide forward(Wide x, Wide alpha_p, Wide alpha_n, Wide beta) {
+    const auto near = x > Wide(-2);
+    Wide low;
+    const Wide high = expm1_minus(select(near, x, Wide(0)), x, low);
+    const Wide curved = fma(alpha_n, high, alpha_n * low);
+    const Wide slope = select(near, beta, beta - alpha_n);
+    const Wide inner = fma(alpha_p, finite_for(alpha_p, x), beta);
+    return select(x > Wide(0), x * inner, fma(slope, finite_for(slope, x), curved));
+  }
+  // e^x - 1 - s for x <= 0 and an s of x or 0, in two parts. With u = 2^n it is (u - 1 - s) + u*r + u*(e^r - 1 - r): the first
+  // term is exact but for a small u, the second cancels against it, and the third is never negative.
+  static HALFWAVE_INLINE Wide expm1_minus(Wide s, Wide x, Wide& low) {
+    const ExpReduction<Wide> e(max(Wide(-ExpRange<double>::normal), x));
+    const Wide u = exponent_from_low_bits(e.t);
+    const Wide exact = (u - Wide(1)) - s;
+    const Wide linear = fma(u, e.r, exact);
+    const Wide linear_low = fma(u, e.r, exact - linear);
+    const Wide square = e.r * e.r, square_low = fms(e.r, e.r, square);
+    const Wide series = polynomial(e.r, Expm1<double>::tail);
+    const Wide tail = fma(square, series, fma(square_low, series, e.r_low));
+    const Wide high = fma(u, tail, linear);
+    low = fma(u, tail, linear - high) + linear_low;
+    return high;
   }
   // For x <= 0 it is alpha_n * expm1(x) + beta, from -1 down alpha_n * e^x + (beta - alpha_n).
-  template <class V>
-  static HALFWAVE_INLINE V derivative(V x, V alpha_p, V alpha_n, V beta) {
-    const V negative = min(V(0), x);
-    const auto near = x > V(-1);
-    const V falling = select(near, alpha_n * expm1(negative), times_exp(alpha_n, negative));
-    const V sloped = select(x > V(0), product(V(2) * alpha_p, x), falling);
-    const V constant = select(near, beta, beta - alpha_n);
-    const V sum = sloped + constant;
-    const auto wide = [](auto... v) HALFWAVE_INLINE_LAMBDA { return derivative(v...); };
-    return refine(sum, abs(sum) < abs(constant), wide, x, alpha_p, alpha_n, beta);
+  static HALFWAVE_INLINE Wide derivative(Wide x, Wide alpha_p, Wide alpha_n, Wide beta) {
+    const auto near = x > Wide(-1);
+    const ExpReduction<Wide> e(x);
+    const Wide u = exponent_from_low_bits(e.t);
+    const Wide constant = select(near, beta, beta - alpha_n);
+    Wide falling = fma(alpha_n, fma(u, e.expm1(), select(near, u - Wide(1), u)), constant);
+    const auto rare = x < Wide(-ExpRange<double>::normal);
+    if (any(rare)) [[unlikely]]
+      falling = select(rare, Exp<Wide>::extreme(alpha_n, x, Wide(0)) + constant, falling);
+    const Wide slope = alpha_p + alpha_p;
+    return select(x > Wide(0), fma(slope, finite_for(slope, x), beta), falling);
+  }
+
+  static HALFWAVE_INLINE Vec<float> forward(Vec<float> x, Vec<float> alpha_p, Vec<float> alpha_n, Vec<float> beta) {
+    return in_double([](auto... v) HALFWAVE_INLINE_LAMBDA { return forward(v...); }, x, alpha_p, alpha_n, beta);
+  }
+  static HALFWAVE_INLINE Vec<float> derivative(Vec<float> x, Vec<float> alpha_p, Vec<float> alpha_n, Vec<float> beta) {
+    return in_double([](auto... v) HALFWAVE_INLINE_LAMBDA { return derivative(v...); }, x, alpha_p, alpha_n, beta);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha_p, V alpha_n, V beta) {
