@@ -154,41 +154,74 @@ struct TanhShrink {
       .formula = "x - tanh(x)",
       .derivative = "tanh(x)**2",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {1, 1},
+      .backward = {1, 1},
   };
 
-  // a - tanh(a) and tanh(a), for a = |x|, each in two parts. Up to 7/8 the difference is a polynomial, for there it cancels;
-  // beyond, a - rough is exact.
+  // a - tanh(a) for a = |x| up to a border, as high + low, scaled so that a subnormal result is rounded once. Beyond the
+  // border the difference does not cancel much.
   template <class V>
-  struct Parts {
-    V shrink, tanh, tanh_low;
-    explicit HALFWAVE_INLINE Parts(V x) {
+  struct Series {
+    static constexpr typename V::Scalar scale = sizeof(typename V::Scalar) == 4 ? 0x1p60f : 0x1p300;
+    V high, low;
+    explicit HALFWAVE_INLINE Series(V a) {
       using K = TanhShrinkSeries<typename V::Scalar>;
-      const V a = abs(x);
       const V z = a * a, z_low = fms(a, a, z);
-      const V cube = a * z, cube_low = fma(a, z_low, fms(a, z, cube));
-      const V falling = z * polynomial(z, K::higher);
-      const V p = V(K::cubic) + falling;
-      const V p_low = falling - (p - V(K::cubic));
-      const V near = fma(cube, p, fma(cube, p_low, cube_low * p));
-      const HyperbolicTangent<V> t(x);
-      const auto small = a < V(K::border);
-      const V large = select(small, a, t.rough), rest = select(small, -near, t.fine);
-      shrink = select(small, near, (a - t.rough) - t.fine);
-      tanh = large + rest;
-      tanh_low = (large - tanh) + rest;
+      const V scaled = a * V(scale);
+      const V cube = scaled * z, cube_low = fma(scaled, z_low, fms(scaled, z, cube));
+      const V higher = polynomial(z, K::higher);
+      const V p = fma(z, higher, V(K::cubic));
+      const V p_low = fma(z, higher, V(K::cubic) - p) + V(K::cubic_low);
+      high = cube * p;
+      low = fma(cube, p_low, fma(cube_low, p, fms(cube, p, high)));
     }
   };
+  // tanh(a) = rough + fine beyond the border, by HyperbolicTangent's formula. Here all eight rough values are in use there, and
+  // what the rounding of t loses is kept, for the difference from a is smaller than tanh(a).
+  template <class V>
+  struct Large {
+    V rough, fine;
+    explicit HALFWAVE_INLINE Large(V magnitude) {
+      using T = typename V::Scalar;
+      using K = Reduction<T>;
+      static constexpr float distance_to_one[8] = {36 / 128.0f, 28 / 128.0f, 21 / 128.0f, 16 / 128.0f,
+                                                   12 / 128.0f, 9 / 128.0f,  7 / 128.0f,  0.0f};
+      const V a = min(V(TanhRange<T>::is_one), magnitude);
+      const V t2 = fma(a, V(2 * K::log2e), V(K::magic + K::exponent_bias));
+      const V u = exponent_from_low_bits(t2);
+      const V n = t2 - V(K::magic + K::exponent_bias);
+      const V p = fnma(n, V(K::ln2_low / 2), fnma(n, V(K::ln2_high / 2), a));
+      const V z = p * p;
+      const V pz = p * z, tail = polynomial(z, halfwave::Tanh<T>::tail);
+      const V t = fma(pz, tail, p), t_low = fma(pz, tail, p - t);
+      const V g = lookup8(distance_to_one, min(V(K::magic + 7), fma(a, V(T(20) / 3), V(K::magic - 6))));
+      const V ug = u * g;
+      const V h = V(2) - g;
+      rough = V(1) - g;
+      fine = fma(t_low, ug + h, fma(t, ug + h, ug - h)) / fma(t, u - V(1), u + V(1));
+    }
+  };
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask small(V a) {
+    return a < V(TanhShrinkSeries<typename V::Scalar>::border);
+  }
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    return copysign(Parts<V>(x).shrink, x);
+    const V a = abs(x);
+    const Series<V> s(a);
+    const Large<V> t(a);
+    return copysign(select(small(a), (s.high + s.low) * V(1 / Series<V>::scale), (a - t.rough) - t.fine), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const Parts<V> p(x);
-    return g * fma(p.tanh, p.tanh, V(2) * p.tanh * p.tanh_low);
+    const V a = abs(x), unscale = V(-1 / Series<V>::scale);
+    const Series<V> s(a);
+    const Large<V> t(a);
+    const V large = select(small(a), a, t.rough), rest = select(small(a), s.high * unscale, t.fine);
+    const V tanh = large + rest;
+    const V low = (rest - (tanh - large)) + select(small(a), s.low * unscale, V(0));
+    return g * fma(tanh, tanh, V(2) * tanh * low);
   }
 };
 

@@ -308,7 +308,7 @@ struct Log1p<double> {
   };
 };
 
-// x - tanh(x) = x z (cubic + z higher(z)), z = x^2, |x| < border.
+// x - tanh(x) = x z (cubic + cubic_low + z higher(z)), z = x^2, |x| < border.
 template <class T>
 struct TanhShrinkSeries;
 
@@ -316,10 +316,11 @@ template <>
 struct TanhShrinkSeries<float> {
   static constexpr float border = 0x1.cp-1f;
   static constexpr float cubic = 0x1.555556p-2f;
-  // ((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border; 8 terms, relative error 2^-25.0.
-  static constexpr float higher[8] = {
-      -0x1.1111e8p-3f, 0x1.ba7548p-5f, -0x1.6d787p-6f, 0x1.6a9468p-7f, -0x1.3b7302p-7f, 0x1.5be40ap-7f, -0x1.fec18cp-8f,
-      0x1.4289c6p-9f
+  static constexpr float cubic_low = -0x1.555556p-27f;
+  // ((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border; 7 terms, relative error 2^-29.7.
+  static constexpr float higher[7] = {
+      -0x1.11110cp-3f, 0x1.ba191cp-5f, -0x1.6616e6p-6f, 0x1.2007bp-7f, -0x1.b9e5f2p-9f, 0x1.185d98p-10f,
+      -0x1.9652acp-13f
   };
 };
 
@@ -327,12 +328,13 @@ template <>
 struct TanhShrinkSeries<double> {
   static constexpr double border = 0x1.cp-1;
   static constexpr double cubic = 0x1.5555555555555p-2;
-  // ((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border; 19 terms, relative error 2^-54.0.
-  static constexpr double higher[19] = {
-      -0x1.1111111110ea6p-3, 0x1.ba1ba1b9be22ap-5, -0x1.664f4855e1f3fp-6, 0x1.226e29fb0c511p-7, -0x1.d6d04986fd12ep-9,
-      0x1.7d4660b486fd2p-10, -0x1.2e9edf5af42c9p-11, 0x1.4035746dca17bp-13, 0x1.62c777911044bp-12,
-      -0x1.aa177f0e2818ep-10, 0x1.3f020ef6c8607p-8, -0x1.693c9c8b32996p-7, 0x1.39818965d75a6p-6, -0x1.9df442ca16e33p-6,
-      0x1.98440a8495c4p-6, -0x1.2324a1de994ffp-6, 0x1.1b83865377125p-7, -0x1.513c83a371b3p-9, 0x1.718bc518c597ep-12
+  static constexpr double cubic_low = 0x1.5555555555555p-56;
+  // ((x - tanh(x))/x^3 - cubic)/z in z = x^2 for |x| < border; 17 terms, relative error 2^-65.9.
+  static constexpr double higher[17] = {
+      -0x1.1111111111111p-3, 0x1.ba1ba1ba1b9fbp-5, -0x1.664f4882c04f2p-6, 0x1.226e355e45f4bp-7, -0x1.d6d3d0d7eb487p-9,
+      0x1.7da36389b49bfp-10, -0x1.355818986915p-11, 0x1.f57c6d9e8a393p-13, -0x1.967562950ac99p-14,
+      0x1.4945a6528b3e9p-15, -0x1.09fe6e2100862p-16, 0x1.a8ad83706ad65p-18, -0x1.465a81070ebbfp-19,
+      0x1.c854e256a7f02p-21, -0x1.074e72bc711d4p-22, 0x1.ac7ee05f4be2bp-25, -0x1.63f3ef6d5edaep-28
   };
 };
 
