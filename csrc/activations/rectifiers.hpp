@@ -104,7 +104,7 @@ struct Rrelu {
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
-      .forward = {1.5, 1.5},
+      .forward = {1, 1},
       .backward = {1, 1},
       .backward_from_output = {1, 1},
   };
@@ -116,7 +116,12 @@ struct Rrelu {
   }
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lower, V upper) {
-    return LeakyRelu::forward(x, slope(lower, upper));
+    const V mean = slope(lower, upper);
+    const V larger = select(abs(lower) > abs(upper), lower, upper),
+            smaller = select(abs(lower) > abs(upper), upper, lower);
+    const V low = select(abs(mean) <= largest_finite<V>(), fma(smaller, V(0.5f), fms(larger, V(0.5f), mean)), V(0));
+    return select(x >= V(0), x,
+                  fma(mean, finite_for(mean, x), low * clip(x, -largest_finite<V>(), largest_finite<V>())));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lower, V upper) {
@@ -175,7 +180,7 @@ struct StarRelu {
       .from_output = "2 * sqrt(scale * (y - bias)); as y nears bias it has lost the digits of y - bias",
       .forward = {1, 1},
       .backward = {1, 1},
-      .backward_from_output = {2, 2},
+      .backward_from_output = {1, 1},
   };
 
   // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel.
@@ -193,14 +198,21 @@ struct StarRelu {
   static HALFWAVE_INLINE V backward(V g, V x, V scale, V) {
     return select(x > V(0), gradient(g, product(scale + scale, x)), flat(g, x));
   }
+  // What root = sqrt(x) lacks to be the root of x + low, for x > 0.
+  template <class V>
+  static HALFWAVE_INLINE V root_low(V root, V x, V low) {
+    return select(root <= largest_finite<V>(), (fnma(root, root, x) + low) / (root + root), V(0));
+  }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V scale, V bias) {
     // Quartered where the difference might overflow.
     const V down = select(abs(y) > V(1), V(0.25f), V(1)), up = select(abs(y) > V(1), V(4), V(2));
-    const V slope = sqrt(scale);
-    const V slope_low = select(slope <= largest_finite<V>(), fnma(slope, slope, scale) / (slope + slope), V(0));
-    const V distance = sqrt(max(V(0), y * down - bias * down));
-    const V root = fma(slope, distance, slope_low * min(largest_finite<V>(), distance));
+    const V a = y * down, b = bias * down;
+    const V square = a - b, b_rounded = a - square;
+    const V square_low = (a - (square + b_rounded)) + (b_rounded - b);
+    const V slope = sqrt(scale), slope_low = root_low(slope, scale, V(0));
+    const V distance = sqrt(square), distance_low = root_low(distance, square, square_low);
+    const V root = fma(slope, distance, fma(slope_low, min(largest_finite<V>(), distance), slope * distance_low));
     return select(y > bias, gradient(g, up * root), flat(g, nan_from(bias, nan_from(scale, y))));
   }
   template <class V>
