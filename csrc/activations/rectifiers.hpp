@@ -120,8 +120,9 @@ struct Rrelu {
     const V larger = select(abs(lower) > abs(upper), lower, upper),
             smaller = select(abs(lower) > abs(upper), upper, lower);
     const V low = select(abs(mean) <= largest_finite<V>(), fma(smaller, V(0.5f), fms(larger, V(0.5f), mean)), V(0));
-    return select(x >= V(0), x,
-                  fma(mean, finite_for(mean, x), low * clip(x, -largest_finite<V>(), largest_finite<V>())));
+    const V finite = clip(x, -largest_finite<V>(), largest_finite<V>());
+    const V falling = fma(mean, finite_for(mean, x), low * finite);
+    return select(x > V(0), x, select(x == V(0), mean * x, falling));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lower, V upper) {
