@@ -8,6 +8,7 @@ Needs mpmath and the program `sollya`. To add a polynomial, add an entry to STRU
 
 import argparse
 import functools
+import itertools
 import pathlib
 import re
 import subprocess
@@ -54,6 +55,7 @@ class Format:
 FLOAT = Format("float", "f", 24, 127)
 DOUBLE = Format("double", "", 53, 1023)
 FORMATS = (FLOAT, DOUBLE)
+FLOAT_MAX = mpf(2) ** 128 - mpf(2) ** 104
 
 
 # -- Formulas: one text that Sollya and mpmath both understand ---------------------------------------------------------
@@ -84,6 +86,7 @@ def root_near(formula, start):
 ROOTS = {}
 ROOTS |= {
     "silu_root": root_near("silu_derivative(x)", -1.2784645),
+    "quick_gelu_root": root_near("quick_gelu_derivative(x)", -0.7511542),
     "gelu_root": root_near("mills(x)-x/sqrt(2*pi)", 0.7517915),
 }
 
@@ -199,15 +202,120 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Eight polynomials for lookup8, one for each piece of a range, in float alone.
+
+    With d = centre - x, or x - centre if `upward`: function = c[0] + c[1] d + c[2] d^2 + …, in relative error. A centre
+    is a point next to the one given whose value is nearly a float (Gal's method), or, at a zero, that point itself.
+    """
+
+    name: str
+    comment: str
+    function: str
+    bounds: tuple[float, ...]
+    centres: tuple[object, ...]
+    terms: int
+    zero: int = -1  # the piece whose centre is a zero
+    identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
+    upward: bool = False
+    margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
+
+    def make(self, form, known):
+        pieces = [self.piece(i) for i in range(8)]
+        error = max(error for *_, error in pieces)
+        print(f"  {form.name:8}{self.name:12}8 x {self.terms} terms   2^{error:.2f}")
+        rows = zip(*(coefficients for _, coefficients, _ in pieces), strict=True)
+        centres = listed(form.literal(centre) for centre, *_ in pieces)
+        code = f"static constexpr float {self.name}_centre[8] = {{{centres}}};\n"
+        code += f"static constexpr float {self.name}[{self.terms}][8] = {{\n"
+        code += "".join(wrapped_row(listed(map(form.literal, row))) for row in rows) + "};"
+        return f"{self.comment} {self.terms} terms, relative error 2^{error:.1f}.", code
+
+    def piece(self, i):
+        reach = (self.bounds[i + 1] - self.bounds[i]) * self.margin
+        low, high = mpf(self.bounds[i] - reach * (i > 0)), mpf(self.bounds[i + 1] + reach)
+        centre, value = self.centre(i)
+        sign = 1 if self.upward else -1
+        ends = sorted((sign * (low - centre), sign * (high - centre)))
+        ends[0] = ends[0] or mpf(2) ** -30  # where the first term is given, the others must not all vanish at an end
+        function = re.sub(r"\by\b", f"({exact_text(centre)}{'+' if self.upward else '-'}x)", self.function)
+        interval = f"[{exact_text(ends[0])};{exact_text(ends[1])}]"
+        orders = range(1, self.terms)
+        if i == 0 and self.identity:
+            return self.near_identity(low, high)
+        if i == self.zero:  # there is no relative error at a zero
+            program = f"(({function})-{exact_text(value)})/x, [|{listed(range(self.terms - 1))}|]"
+            fit = f"p = x*fpminimax({program}, [|{listed([24] * len(orders))}|], {interval}, relative, floating);\n"
+        else:
+            fit = (
+                f"p = fpminimax({function}, [|{listed(orders)}|], [|{listed([24] * len(orders))}|], {interval}, "
+                f"relative, floating, {exact_text(value)});\n"
+            )
+        coefficients = [value, *self.coefficients(fit, orders)]
+        return centre, coefficients, self.error(i, centre, coefficients, low, high, sign)
+
+    def coefficients(self, fit, orders):
+        output = sollya(fit + "".join(f"coeff(p,{k});\n" for k in orders), {})
+        found = re.findall(r"^(-?\d+)(?:b(-?\d+))?$", output, re.M)
+        if len(found) != len(orders):
+            raise RuntimeError(f"Sollya found no piece of {self.name}:\n{output}")
+        return [mpmath.ldexp(int(mantissa), int(exponent or 0)) for mantissa, exponent in found]
+
+    def near_identity(self, low, high):
+        function, orders = re.sub(r"\by\b", "x", self.function), range(2, self.terms)
+        fit = (
+            f"p = x*fpminimax(({function})/x-1, [|{listed(range(1, self.terms - 1))}|], "
+            f"[|{listed([24] * len(orders))}|], [1b-30;{exact_text(high)}], absolute, floating);\n"
+        )
+        coefficients = [mpf(0), *self.coefficients(fit, orders)]
+        error = self.error(0, mpf(0), [mpf(0), mpf(1), *coefficients[1:]], mpf(2) ** -30, high, 1)
+        return mpf(0), [mpf(FLOAT_MAX), *coefficients], error
+
+    def at(self, y):
+        return evaluate(self.function, mpf(0), {"y": y})
+
+    def centre(self, i):
+        start = FLOAT.round(self.centres[i])
+        if i == self.zero or start == 0:
+            return start, FLOAT.round(self.at(start))
+        ulp = mpf(2) ** (mpmath.mag(start) - 24)
+
+        def distance(y):
+            exact = self.at(y)
+            return abs(FLOAT.round(exact) / exact - 1)
+
+        best = min((start + k * ulp for k in range(-1500, 1500)), key=distance)
+        return best, FLOAT.round(self.at(best))
+
+    def error(self, i, centre, coefficients, low, high, sign):
+        worst = mpf(0)
+        for k in range(SAMPLES // 4):
+            y = (low + high) / 2 - (high - low) / 2 * mpmath.cos(mpmath.pi * k / (SAMPLES // 4 - 1))
+            exact, d = self.at(y), sign * (y - centre)
+            if i == self.zero and abs(d) < 1e-3:
+                continue
+            worst = max(worst, abs(mpmath.polyval(coefficients[::-1], d) / exact - 1))
+        return float(mpmath.log(worst, 2))
+
+
+def wrapped_row(values):
+    if len(values) < WIDTH - 8:
+        return f"    {{{values}}},\n"
+    rows = textwrap.wrap(values, WIDTH - 12, break_on_hyphens=False)
+    return "    {\n" + "".join(f"        {row}\n" for row in rows) + "    },\n"
+
+
+@dataclass(frozen=True)
 class Struct:
     name: str
     comment: str
     members: tuple
+    formats: tuple[Format, ...] = FORMATS
 
     def make(self):
         print(self.name)
         parts = [f"{wrapped(self.comment)}template <class T>\nstruct {self.name};\n"]
-        for form in FORMATS:
+        for form in self.formats:
             known, body = {}, []
             for member in self.members:
                 comment, line = member.make(form, known)
@@ -230,11 +338,12 @@ def wrapped(comment, width=WIDTH):
 
 
 def wrapped_code(code, width):
-    return "".join(wrapped_line(line, width) for line in code.splitlines())
+    """One declaration a line, but for a table of rows, which comes wrapped."""
+    return "".join(line + "\n" if line.startswith(" ") else wrapped_line(line, width) for line in code.splitlines())
 
 
 def wrapped_line(line, width):
-    if len(line) <= width:
+    if len(line) <= width or "{" not in line:
         return line + "\n"
     head, values = line.split("{")
     values = textwrap.wrap(values.removesuffix("};"), width - 4, break_on_hyphens=False)
@@ -328,8 +437,41 @@ def log1p_entry(form, i):
     return min(entry(first + mpf(k) / 2**24) for k in range(-4096, 4096))[1:]
 
 
+def gate_slope(name, function, zero, scale):
+    """The derivative of x sigmoid(scale x), x <= 0, by pieces."""
+    largest, near, far = 12.5 / scale, 0.86 * scale, 0.52 * scale
+    bounds = (
+        0.0,
+        *((i + 0.5) / near for i in range(3)),
+        *((i - 0.5) / far for i in range(3, 7)),
+        largest,
+    )
+    return Struct(
+        name,
+        f"{function}(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, "
+        "i = rint(min(near_steps a, far_steps a + 1)). Each is about its right end, but for the one about the zero.",
+        (
+            Constant("largest", "", lambda *_: largest),
+            Constant("near_steps", "", lambda *_: near),
+            Constant("far_steps", "", lambda *_: far),
+            Pieces(
+                "tail",
+                f"{function}(-a);",
+                function=f"{function}(-y)",
+                bounds=bounds,
+                centres=(bounds[1], zero, *bounds[3:]),
+                terms=10,
+                zero=1,
+            ),
+        ),
+        formats=(FLOAT,),
+    )
+
+
 SELU_SCALE, SELU_ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
 GELU_TANH = mpmath.sqrt(8 / mpmath.pi)
+
+HALF_OCTAVES = (0, 0.5, 1, 2, 3, 5, 7, 11, 14.75)
 
 STRUCTS = (
     Struct(
@@ -400,6 +542,8 @@ STRUCTS = (
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
     derivative_root("mish", -1.1924312, mpf(1) / 8, {"float": 6, "double": 15}, leading_low="slope_low"),
+    gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
+    gate_slope("QuickGeluSlope", "quick_gelu_derivative", -ROOTS["quick_gelu_root"], 1.702),
     Struct(
         "SeluConstants",
         "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "
@@ -492,6 +636,23 @@ STRUCTS = (
                 terms={"float": 10, "double": 25},
             ),
         ),
+    ),
+    Struct(
+        "NormalPieces",
+        "With h = t - centre[i], i counting half octaves of 2t + 2, for 0 <= t <= 14.75.",
+        (
+            Pieces(
+                "gate",
+                "2 t Phi(-t) e^(t^2/2);",
+                function="2*y*mills(y)",
+                bounds=HALF_OCTAVES,
+                centres=(0, *((a + b) / 2 for a, b in itertools.pairwise(HALF_OCTAVES[1:]))),
+                terms=8,
+                identity=True,
+                upward=True,
+            ),
+        ),
+        formats=(FLOAT,),
     ),
     Struct(
         "NormalPdf",

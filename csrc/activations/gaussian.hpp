@@ -24,8 +24,13 @@ struct Gelu {
   // max(x, 0) - t * Phi(-t), t = |x|
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const NormalTail<V> f(abs(x), mills_sensitivity, true);
-    return fma(f.probability(f.t * f.u, V(0)), V(-NormalRange<typename V::Scalar>::unscale), max(V(-0.0f), x));
+    using T = typename V::Scalar;
+    if constexpr (sizeof(T) == 4) {
+      return normal_gate(x);
+    } else {
+      const NormalTail<V> f(abs(x), mills_sensitivity, true);
+      return fma(f.probability(f.t * f.u, V(0)), V(-NormalRange<T>::unscale), max(V(-0.0f), x));
+    }
   }
   // gelu'(x) + gelu'(-x) = 1
   template <class V>

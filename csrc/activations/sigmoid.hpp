@@ -19,7 +19,7 @@ struct Sigmoid {
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
       .forward = {2, 2},
-      .backward = {2, 2},
+      .backward = {1, 2},
       .backward_from_output = {2, 2},
   };
 
@@ -46,7 +46,7 @@ struct Silu {
       .derivative = "s * (1 + x * (1 - s)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {2, 2},
+      .forward = {1.25f, 2},
       .backward = {2, 2},
   };
 
@@ -58,9 +58,15 @@ struct Silu {
   // silu'(x) + silu'(-x) = 1
   template <class V>
   static HALFWAVE_INLINE V derivative(V x) {
-    const LogisticTail<V> f(abs(x));
-    const V tail = near_root<SiluDerivativeRoot<typename V::Scalar>>(x, gate_slope(f, f.a, V(0)));
-    return mirrored(x, tail);
+    using T = typename V::Scalar;
+    const auto by_formula = [&] {
+      const LogisticTail<V> f(abs(x));
+      return near_root<SiluDerivativeRoot<T>>(-abs(x), gate_slope(f, f.a, V(0)));
+    };
+    if constexpr (sizeof(T) == 4)
+      return mirrored(x, by_pieces<SiluSlope<T>>(abs(x), by_formula));
+    else
+      return mirrored(x, by_formula());
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -84,24 +90,33 @@ struct Swish {
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
     const Exponent<V> e(beta, x);
-    const LogisticTail<V> f(abs(e.t), -e.negative_low());
-    const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
-    const V part = select(abs(e.t) < V(LogisticRange<typename V::Scalar>::largest / 2), x * (f.u * f.quotient()),
-                          times_exp(finite, -abs(e.t), e.negative_low()));
+    const V a = e.magnitude(), low = e.magnitude_low();
+    const LogisticTail<V> f(a, low);
+    const V tail = f.u * f.q, once = x * tail;
+    V part = fma(x, tail, once * f.correction);
+    const auto infinite = abs(x) > largest_finite<V>();
+    if (any(infinite)) [[unlikely]]
+      part = select(infinite, once, part);
+    const auto far = a >= V(LogisticRange<typename V::Scalar>::largest / 2);
+    if (any(far)) {
+      const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
+      part = select(far, times_exp(finite, -a, -low), part);
+    }
     return select(e.t > V(0), x - part, part);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
+    using T = typename V::Scalar;
     const Exponent<V> e(beta, x);
-    const V low = -e.negative_low();
-    const LogisticTail<V> f(abs(e.t), low);
-    using Root = SiluDerivativeRoot<typename V::Scalar>;
-    const V high = e.t - V(Root::root);
-    const V d = high + e.low;
-    const V d_low = (high - d) + e.low;
-    const V near = fma(d, polynomial(d, Root::slope), fma(d_low, V(Root::slope[0]), V(Root::value)));
-    const V tail = select(abs(d) < V(Root::radius), near, gate_slope(f, f.a, low));
-    return g * mirrored(e.t, tail);
+    const V a = e.magnitude(), low = e.magnitude_low();
+    const auto by_formula = [&] {
+      const LogisticTail<V> f(a, low);
+      return near_root<SiluDerivativeRoot<T>>(-a, -low, gate_slope(f, f.a, low));
+    };
+    if constexpr (sizeof(T) == 4)
+      return g * mirrored(e.t, by_pieces<SiluSlope<T>>(a, low, by_formula));
+    else
+      return g * mirrored(e.t, by_formula());
   }
   // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
@@ -142,7 +157,7 @@ struct QuickGelu {
       .formula = "x * sigmoid(1.702 * x)",
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2},
+      .forward = {1.5f, 2},
       .backward = {2, 2},
   };
 
@@ -166,10 +181,15 @@ struct QuickGelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const Argument<V> t(x);
-    const V far = gate_slope(LogisticTail<V>(t.a, t.low), t.a, t.low);
-    const V tail = near_root<QuickGeluDerivativeRoot<typename V::Scalar>>(x, far);
-    return g * mirrored(x, tail);
+    using T = typename V::Scalar;
+    const auto by_formula = [&] {
+      const Argument<V> t(x);
+      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(LogisticTail<V>(t.a, t.low), t.a, t.low));
+    };
+    if constexpr (sizeof(T) == 4)
+      return g * mirrored(x, by_pieces<QuickGeluSlope<T>>(abs(x), by_formula));
+    else
+      return g * mirrored(x, by_formula());
   }
 };
 
@@ -180,7 +200,7 @@ struct GeluTanh {
       .formula = "x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 * x**3)",
       .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2},
+      .forward = {1.5f, 2},
       .backward = {2, 2},
   };
 
@@ -236,7 +256,7 @@ struct Tanh {
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
       .forward = {1, 1},
-      .backward = {2, 2},
+      .backward = {1, 2},
       .backward_from_output = {2, 2},
   };
 

@@ -30,7 +30,7 @@ struct Softplus {
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
     const Exponent<V> e(beta, x);
-    const SoftplusParts<V> p(e.t, e.low, e.negative_low());
+    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
     V low;
     const V near = quotient(p.sum, p.sum_low, beta, low);
     const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
@@ -42,7 +42,7 @@ struct Softplus {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
     const Exponent<V> e(beta, x);
-    return g * logistic_from(e.t, LogisticTail<V>(abs(e.t), -e.negative_low()));
+    return g * logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V beta) {
@@ -55,7 +55,7 @@ struct Softplus {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {
     const V unscale = V(DecayRange<typename V::Scalar>::unscale);
     const Exponent<V> e(beta, x);
-    const V a_low = -e.negative_low();
+    const V a_low = e.magnitude_low();
     const Decay<V> d(abs(e.t), a_low);
     const Log1pParts<V> p(d.value, d.value_low);
     // a * sigmoid(-a), scaled

@@ -203,6 +203,124 @@ struct MishDerivativeRoot<double> {
   static constexpr double slope_low = -0x1.76dc14c77b3fep-56;
 };
 
+// silu_derivative(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, i = rint(min(near_steps a,
+// far_steps a + 1)). Each is about its right end, but for the one about the zero.
+template <class T>
+struct SiluSlope;
+
+template <>
+struct SiluSlope<float> {
+  static constexpr float largest = 0x1.9p+3f;
+  static constexpr float near_steps = 0x1.b851ecp-1f;
+  static constexpr float far_steps = 0x1.0a3d7p-1f;
+  // silu_derivative(-a); 10 terms, relative error 2^-26.6.
+  static constexpr float tail_centre[8] = {
+      0x1.29ad9p-1f, 0x1.474974p+0f, 0x1.741d94p+1f, 0x1.33a742p+2f, 0x1.aec5e6p+2f, 0x1.14f5dcp+3f, 0x1.5277e8p+3f,
+      0x1.900246p+3f
+  };
+  static constexpr float tail[10][8] = {
+      {
+          0x1.cc8f18p-3f, -0x1.848b9ep-29f, -0x1.74b3b8p-4f, -0x1.f4674ap-6f, -0x1.bf1acp-8f, -0x1.5d8bp-10f,
+          -0x1.fffap-13f, -0x1.6769ap-15f
+      },
+      {
+          0x1.b055c6p-2f, 0x1.be141p-3f, -0x1.e7a5c6p-6f, -0x1.677e14p-6f, -0x1.6fe962p-8f, -0x1.2fc00cp-10f,
+          -0x1.ca7da2p-13f, -0x1.482844p-15f
+      },
+      {
+          0x1.f7b4f4p-4f, 0x1.2c5634p-3f, 0x1.01081cp-6f, -0x1.abc572p-8f, -0x1.1fefdcp-9f, -0x1.01dc3cp-11f,
+          -0x1.94fb9cp-14f, -0x1.28e63ap-16f
+      },
+      {
+          -0x1.829ff2p-5f, 0x1.353ec8p-6f, 0x1.d5d362p-7f, -0x1.487ed6p-11f, -0x1.136d3p-11f, -0x1.1a5ddep-13f,
+          -0x1.d49428p-16f, -0x1.6230cp-18f
+      },
+      {
+          -0x1.adf28ep-6f, -0x1.f2d0acp-7f, 0x1.3dcafap-8f, 0x1.13cda2p-12f, -0x1.48535ap-14f, -0x1.b98cccp-16f,
+          -0x1.8d1782p-18f, -0x1.3868b8p-20f
+      },
+      {
+          0x1.5b4ab2p-9f, -0x1.b10e32p-8f, 0x1.822808p-11f, 0x1.f35006p-14f, -0x1.18b2fep-18f, -0x1.f1865p-19f,
+          -0x1.04103cp-20f, -0x1.b24978p-23f
+      },
+      {
+          0x1.702eb8p-8f, 0x1.0ab29ep-13f, -0x1.8f1474p-13f, 0x1.e7b60ap-15f, 0x1.d8dd32p-21f, -0x1.d64ab6p-22f,
+          -0x1.117b94p-23f, -0x1.e05a7ap-26f
+      },
+      {
+          -0x1.54c2dap-9f, 0x1.a8a6dp-11f, -0x1.7beb24p-17f, -0x1.3061c2p-17f, 0x1.96f6fep-21f, 0x1.fcdddp-26f,
+          -0x1.8a912ep-27f, -0x1.efbb3cp-29f
+      },
+      {
+          0x1.ff05bcp-10f, 0x1.72629p-13f, -0x1.50650cp-14f, 0x1.deeadp-18f, -0x1.047c06p-26f, -0x1.027edep-26f,
+          -0x1.b16b42p-30f, -0x1.e4d71ap-33f
+      },
+      {
+          -0x1.e7c57ap-11f, -0x1.20f8fp-14f, 0x1.f7ffap-17f, -0x1.57c234p-20f, 0x1.82fd86p-25f, 0x1.3a0beep-28f,
+          0x1.d6caa6p-34f, -0x1.8a467ep-35f
+      },
+  };
+};
+
+// quick_gelu_derivative(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, i =
+// rint(min(near_steps a, far_steps a + 1)). Each is about its right end, but for the one about the zero.
+template <class T>
+struct QuickGeluSlope;
+
+template <>
+struct QuickGeluSlope<float> {
+  static constexpr float largest = 0x1.d60906p+2f;
+  static constexpr float near_steps = 0x1.76b65ap+0f;
+  static constexpr float far_steps = 0x1.c523f6p-1f;
+  // quick_gelu_derivative(-a); 10 terms, relative error 2^-26.4.
+  static constexpr float tail_centre[8] = {
+      0x1.5dc40ep-2f, 0x1.80974ap-1f, 0x1.b53f1p+0f, 0x1.698e06p+1f, 0x1.fa2ff2p+1f, 0x1.4563c2p+2f, 0x1.8db26cp+2f,
+      0x1.d6118ap+2f
+  };
+  static constexpr float tail[10][8] = {
+      {
+          0x1.cc9aep-3f, 0x1.24d84cp-28f, -0x1.74b854p-4f, -0x1.f43c7ep-6f, -0x1.bf2606p-8f, -0x1.5e0dc2p-10f,
+          -0x1.0030dep-12f, -0x1.6736a6p-15f
+      },
+      {
+          0x1.6fedb6p-1f, 0x1.7b9cdap-2f, -0x1.9eec66p-5f, -0x1.31d7eep-5f, -0x1.391f46p-7f, -0x1.02dc44p-9f,
+          -0x1.867afp-12f, -0x1.171bc8p-14f
+      },
+      {
+          0x1.6cc238p-2f, 0x1.b30222p-2f, 0x1.746f8ap-5f, -0x1.35c00cp-6f, -0x1.a1155ap-8f, -0x1.760012p-10f,
+          -0x1.25838ap-12f, -0x1.adcbfep-15f
+      },
+      {
+          -0x1.dc5a1cp-3f, 0x1.7d2ce6p-4f, 0x1.219c6ep-4f, -0x1.954418p-9f, -0x1.538724p-9f, -0x1.5c84p-11f,
+          -0x1.210028p-13f, -0x1.b453p-16f
+      },
+      {
+          -0x1.c6f57ep-3f, -0x1.059ce2p-3f, 0x1.4d5ab6p-5f, 0x1.2137c4p-9f, -0x1.581e3ep-11f, -0x1.cf6a8ap-13f,
+          -0x1.a0cc02p-15f, -0x1.47a664p-17f
+      },
+      {
+          0x1.c12d72p-5f, -0x1.82a1f4p-4f, 0x1.590b36p-7f, 0x1.bbf992p-10f, -0x1.005a7ep-14f, -0x1.bf9fd4p-15f,
+          -0x1.d0e2ep-17f, -0x1.8229dcp-19f
+      },
+      {
+          0x1.9b0a74p-5f, 0x1.96d86ap-9f, -0x1.3125e8p-8f, 0x1.7459fap-10f, 0x1.8a91bap-16f, -0x1.52df94p-17f,
+          -0x1.9e1bb8p-19f, -0x1.74a0aap-21f
+      },
+      {
+          0x1.2e69b6p-3f, 0x1.1399dap-5f, -0x1.c416f8p-12f, -0x1.908cacp-12f, 0x1.ef4ab2p-16f, 0x1.8d7afep-21f,
+          -0x1.04e806p-21f, -0x1.243eb4p-23f
+      },
+      {
+          -0x1.127bb8p-2f, 0x1.9368bcp-7f, -0x1.7409c2p-8f, 0x1.090c84p-11f, -0x1.9a404ap-23f, -0x1.bc2e68p-21f,
+          -0x1.c7bb86p-24f, -0x1.7601c2p-26f
+      },
+      {
+          0x1.3f80fp-3f, -0x1.147b3ep-7f, 0x1.da6804p-10f, -0x1.42f60ap-13f, 0x1.5ec08p-18f, 0x1.0dcf56p-21f,
+          0x1.9834ep-27f, -0x1.1b789cp-28f
+      },
+  };
+};
+
 // scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and infinity
 // times both parts is infinity.
 template <class T>
@@ -385,6 +503,53 @@ struct NormalTailSeries<double> {
       -0x1.bfb15afcd7218p-26, -0x1.66f3593577da1p-29, 0x1.b7d11ef9289b8p-29, 0x1.3d0c48d9e153ep-30,
       -0x1.aacf6ef2c3242p-33, -0x1.fbd4217901a19p-33, -0x1.486a98cf844d8p-35, 0x1.6b21b2ab554ffp-36,
       0x1.739b6f46ccc4p-37, 0x1.6c0a99bf60a02p-40, -0x1.c74f5bc24032fp-43, -0x1.bd94de895c7d2p-45
+  };
+};
+
+// With h = t - centre[i], i counting half octaves of 2t + 2, for 0 <= t <= 14.75.
+template <class T>
+struct NormalPieces;
+
+template <>
+struct NormalPieces<float> {
+  // 2 t Phi(-t) e^(t^2/2); 8 terms, relative error 2^-26.6.
+  static constexpr float gate_centre[8] = {
+      0x0p+0f, 0x1.7ff636p-1f, 0x1.80089ap+0f, 0x1.3ff566p+1f, 0x1.000418p+2f, 0x1.7ff99ep+2f, 0x1.2008c6p+3f,
+      0x1.9bfb98p+3f
+  };
+  static constexpr float gate[8][8] = {
+      {
+          0x1.fffffep+127f, 0x1.cd218ep-2f, 0x1.3c16acp-1f, 0x1.69cc96p-1f, 0x1.82b556p-1f, 0x1.8e00bap-1f,
+          0x1.93a698p-1f, 0x1.961878p-1f
+      },
+      {
+          0x0p+0f, 0x1.5c009p-2f, 0x1.2035e6p-3f, 0x1.bf58dp-5f, 0x1.2dcdeep-6f, 0x1.a101cep-8f, 0x1.0b56a2p-9f,
+          0x1.7a79f2p-11f
+      },
+      {
+          -0x1.988442p-1f, -0x1.c2d47p-3f, -0x1.331312p-4f, -0x1.78bed4p-6f, -0x1.78eac8p-8f, -0x1.7b706ap-10f,
+          -0x1.5487e2p-12f, -0x1.58b02ep-14f
+      },
+      {
+          0x1.fffa92p-2f, 0x1.d69d78p-4f, 0x1.0d5348p-5f, 0x1.0ade48p-7f, 0x1.94299ep-10f, 0x1.2cc228p-12f,
+          0x1.7d8a44p-15f, 0x1.157da4p-17f
+      },
+      {
+          -0x1.100f4cp-2f, -0x1.a89ddcp-5f, -0x1.9e8de6p-7f, -0x1.5173ccp-9f, -0x1.889a38p-12f, -0x1.b62852p-15f,
+          -0x1.8b240cp-18f, -0x1.a042acp-21f
+      },
+      {
+          0x1.f8e6e8p-4f, 0x1.56dc62p-6f, 0x1.215512p-8f, 0x1.882f32p-11f, 0x1.63dffap-14f, 0x1.2cfd3ep-17f,
+          0x1.8587b4p-21f, 0x1.2a419ep-24f
+      },
+      {
+          -0x1.8603c2p-5f, -0x1.012f9p-7f, -0x1.85e104p-10f, -0x1.b75c34p-13f, -0x1.4bb1d6p-16f, -0x1.9ec268p-20f,
+          -0x1.9cc3b6p-24f, -0x1.b1d122p-28f
+      },
+      {
+          0x1.772896p-7f, 0x1.78e1e8p-9f, 0x1.ddbf06p-12f, 0x1.c6148p-15f, 0x1.144c8ap-18f, 0x1.08a878p-22f,
+          0x1.85e06p-27f, 0x1.26df06p-31f
+      },
   };
 };
 

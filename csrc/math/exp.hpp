@@ -101,16 +101,27 @@ HALFWAVE_INLINE V times_exp(V a, V x, V x_low = V(0)) {
 template <class V>
 struct Exponent {
   V t, low;
-
   HALFWAVE_INLINE Exponent(V factor, V x) {
-    const V range = V(ExpRange<typename V::Scalar>::any);
-    const V finite = finite_for(factor, x);
-    const V exact = factor * finite;
-    t = max(-range, min(range, exact));
-    low = select(abs(exact) < range, fms(factor, finite, exact), V(0));
+    t = factor * x;
+    low = fms(factor, x, t);
+    if (any(unsafe(t))) [[unlikely]] {
+      const V range = V(ExpRange<typename V::Scalar>::any);
+      const V finite = finite_for(factor, x);
+      const V exact = factor * finite;
+      t = max(-range, min(range, exact));
+      low = select(abs(exact) < range, fms(factor, finite, exact), V(0));
+    }
   }
-  // -|t + low|
-  HALFWAVE_INLINE V negative_low() const { return select(t > V(0), -low, low); }
+  HALFWAVE_INLINE V magnitude() const { return abs(t); }
+  // |t + low| = magnitude + magnitude_low
+  HALFWAVE_INLINE V magnitude_low() const { return times_sign(low, t); }
+
+ private:
+  // Whether t is beyond the range, or no number.
+  static HALFWAVE_INLINE auto unsafe(V t) {
+    const V distance = V(ExpRange<typename V::Scalar>::any) - abs(t);
+    return unordered(distance, distance) | (distance <= V(0));
+  }
 };
 
 }  // namespace

@@ -85,5 +85,27 @@ struct NormalTail {
   }
 };
 
+// x * Phi(x) in float: max(x, 0) - t * Phi(-t), t = |x|. t * erfcx(t / sqrt(2)), which is flat, comes from eight polynomials,
+// of which the first is t and a correction; times e^(-t^2/2) it is 2 * t * Phi(-t). All is scaled by 2^64 until the end, which
+// rounds a subnormal result once.
+template <class V>
+HALFWAVE_INLINE V normal_gate(V x) {
+  using T = typename V::Scalar;
+  using R = Reduction<T>;
+  using K = NormalPieces<T>;
+  static constexpr auto tail = scaled(Expm1<T>::tail, T(0.25f), T(-0.5f));
+  const V t = min(V(NormalRange<T>::largest), abs(x));
+  const V square = t * t, square_low = fms(t, t, square);
+  const V shift = V(R::magic + R::exponent_bias + 63);
+  const V y = fma(square, V(-R::log2e / 2), shift), n = y - shift;
+  const V r = fma(n, V(2 * R::ln2_high), square) + fma(n, V(2 * R::ln2_low), square_low);
+  const V p = r * fma(polynomial(r, tail.c), r, V(-0.5f));  // e^(-r/2) - 1
+
+  const V index = half_octave(fma(V(2), t, V(2)));
+  const V first = min(t, lookup8(K::gate[0], index));
+  const V v = polynomial(t - lookup8(K::gate_centre, index), index, first, K::gate);
+  return fma(fma(v, p, v) * exponent_from_low_bits(y), V(-0x1p-64f), max(V(-0.0f), x));
+}
+
 }  // namespace
 }  // namespace halfwave

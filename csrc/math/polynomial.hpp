@@ -19,5 +19,35 @@ HALFWAVE_INLINE V polynomial(V x, const typename V::Scalar (&c)[n]) {
   return sum;
 }
 
+// The same with coefficients looked up: those of the one of eight polynomials that the lowest three bits of `index` name,
+// but for the first, which is given.
+template <class V, size_t n>
+HALFWAVE_INLINE V polynomial(V x, V index, V first, const float (&c)[n][8]) {
+  V sum = lookup8(c[n - 1], index);
+#if defined(__clang__)
+#pragma clang loop unroll(full)
+#elif defined(__GNUC__)
+#pragma GCC unroll 32
+#endif
+  for (size_t i = n - 2; i > 0; --i) sum = fma(sum, x, lookup8(c[i], index));
+  return fma(sum, x, first);
+}
+template <class V, size_t n>
+HALFWAVE_INLINE V polynomial(V x, V index, const float (&c)[n][8]) {
+  return polynomial(x, index, lookup8(c[0], index), c);
+}
+
+// The coefficients of first * polynomial(ratio * x), both powers of two.
+template <class T, size_t n>
+struct Coefficients {
+  T c[n];
+};
+template <class T, size_t n>
+constexpr Coefficients<T, n> scaled(const T (&c)[n], T first, T ratio) {
+  Coefficients<T, n> result{};
+  for (size_t i = 0; i < n; ++i, first *= ratio) result.c[i] = c[i] * first;
+  return result;
+}
+
 }  // namespace
 }  // namespace halfwave

@@ -54,11 +54,17 @@ struct Vec<float> {
     const __m256 sign_bit = _mm256_set1_ps(-0.0f);
     return _mm256_or_ps(_mm256_andnot_ps(sign_bit, magnitude.v), _mm256_and_ps(sign_bit, sign.v));
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) {
+    return _mm256_xor_ps(a.v, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.v));
+  }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm256_fmsub_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_ps(b.v, a.v, m.v); }
 
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) {
+    return _mm256_castsi256_ps(_mm256_srli_epi32(_mm256_castps_si256(t.v), 22));
+  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t.v), 23));
   }
@@ -113,11 +119,17 @@ struct Vec<double> {
     const __m256d sign_bit = _mm256_set1_pd(-0.0);
     return _mm256_or_pd(_mm256_andnot_pd(sign_bit, magnitude.v), _mm256_and_pd(sign_bit, sign.v));
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) {
+    return _mm256_xor_pd(a.v, _mm256_and_pd(_mm256_set1_pd(-0.0), sign.v));
+  }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm256_fmsub_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_pd(b.v, a.v, m.v); }
 
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) {
+    return _mm256_castsi256_pd(_mm256_srli_epi64(_mm256_castpd_si256(t.v), 51));
+  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(t.v), 52));
   }

@@ -43,11 +43,19 @@ struct Vec<float> {
     return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
                                                          _mm512_set1_epi32(int(0x80000000u)), sign_from_b));
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) {
+    constexpr int flip = 0x78;  // ternary truth table of  a ^ (b & c)
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(sign.v),
+                                                         _mm512_set1_epi32(int(0x80000000u)), flip));
+  }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm512_fmsub_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b.v, a.v); }
 
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) {
+    return _mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(t.v), 22));
+  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(t.v), 23));
   }
@@ -94,11 +102,19 @@ struct Vec<double> {
     return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
                                                          _mm512_set1_epi64(INT64_MIN), sign_from_b));
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) {
+    constexpr int flip = 0x78;  // ternary truth table of  a ^ (b & c)
+    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(a.v), _mm512_castpd_si512(sign.v),
+                                                         _mm512_set1_epi64(INT64_MIN), flip));
+  }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm512_fmsub_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_pd(m, b.v, a.v); }
 
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) {
+    return _mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(t.v), 51));
+  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(t.v), 52));
   }

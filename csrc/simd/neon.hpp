@@ -58,11 +58,18 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
     return vbslq_f32(vdupq_n_u32(0x80000000u), sign.v, magnitude.v);
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) {
+    const uint32x4_t flip = vandq_u32(vreinterpretq_u32_f32(sign.v), vdupq_n_u32(0x80000000u));
+    return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(a.v), flip));
+  }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return vfmaq_f32(vnegq_f32(c.v), a.v, b.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f32(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f32(m.v, a.v, b.v); }
 
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) {
+    return vreinterpretq_f32_u32(vshrq_n_u32(vreinterpretq_u32_f32(t.v), 22));
+  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(t.v), 23));
   }
@@ -129,11 +136,18 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
     return vbslq_f64(vdupq_n_u64(uint64_t(1) << 63), sign.v, magnitude.v);
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) {
+    const uint64x2_t flip = vandq_u64(vreinterpretq_u64_f64(sign.v), vdupq_n_u64(uint64_t(1) << 63));
+    return vreinterpretq_f64_u64(veorq_u64(vreinterpretq_u64_f64(a.v), flip));
+  }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f64(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return vfmaq_f64(vnegq_f64(c.v), a.v, b.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f64(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f64(m.v, a.v, b.v); }
 
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) {
+    return vreinterpretq_f64_u64(vshrq_n_u64(vreinterpretq_u64_f64(t.v), 51));
+  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(t.v), 52));
   }

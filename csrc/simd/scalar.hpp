@@ -70,6 +70,7 @@ struct Vec {
   friend HALFWAVE_INLINE Vec copysign(Vec magnitude, Vec sign) {
     return from_bits((bits(magnitude) & ~sign_bit) | (bits(sign) & sign_bit));
   }
+  friend HALFWAVE_INLINE Vec times_sign(Vec a, Vec sign) { return from_bits(bits(a) ^ (bits(sign) & sign_bit)); }
   friend HALFWAVE_INLINE Vec fma(Vec a, Vec b, Vec c) { return fused(a.v, b.v, c.v); }    //  a*b + c
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return fused(a.v, b.v, -c.v); }   //  a*b - c
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return fused(-a.v, b.v, c.v); }  // -a*b + c
@@ -77,6 +78,8 @@ struct Vec {
 
   // The lowest bits of t's significand, moved into the exponent field: 2^n for a t that carries n + bias there.
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) { return from_bits(bits(t) << (sizeof(T) == 4 ? 23 : 52)); }
+  // Counts the half octaves of a positive t in the lowest bits: 2 and 3 give 0 and 1, 4 and 6 give 2 and 3, 8 and 12 …
+  friend HALFWAVE_INLINE Vec half_octave(Vec t) { return from_bits(bits(t) >> (sizeof(T) == 4 ? 22 : 51)); }
   // table[i] for the i in the lowest three bits of t's significand; the entries are exact in float.
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) { return T(table[bits(t) & 7]); }
 };
