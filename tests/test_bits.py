@@ -8,6 +8,7 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.rounding import FORMATS, Format
 
 from tests import digests
 from tests.cases import (
@@ -22,7 +23,6 @@ from tests.cases import (
     parameter_sets,
 )
 from tests.memory import Guarded, needs_mprotect, with_stride
-from tests.rounding import FORMATS, Format
 
 FLOAT16, FLOAT32, FLOAT64 = FORMATS["float16"], FORMATS["float32"], FORMATS["float64"]
 

@@ -9,6 +9,10 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.exact import exact
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import FORMATS, Format, exact_error, unit
+from halfwave.verify.samples import near, spread
 
 from tests.cases import (
     CASES,
@@ -20,10 +24,6 @@ from tests.cases import (
     instruction_set,
     parameter_sets,
 )
-from tests.exact import exact
-from tests.reference import REFERENCES
-from tests.rounding import FORMATS, Format, exact_error, unit
-from tests.samples import near, spread
 
 FLOAT32, FLOAT64 = FORMATS["float32"], FORMATS["float64"]
 

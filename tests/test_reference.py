@@ -5,11 +5,11 @@ from __future__ import annotations
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import FORMATS, exact_error
+from halfwave.verify.samples import spread
 
 from tests.cases import CASES, Case, each_case, parameter_sets
-from tests.reference import REFERENCES
-from tests.rounding import FORMATS, exact_error
-from tests.samples import spread
 
 FLOAT32 = FORMATS["float32"]
 

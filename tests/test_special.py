@@ -8,6 +8,10 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.exact import FAR, MP, exact
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import FORMATS, Format, exact_error, round_exactly
+from halfwave.verify.samples import everything, near, spread
 
 from tests import floating_point
 from tests.cases import (
@@ -25,13 +29,8 @@ from tests.cases import (
     instruction_set,
     parameter_sets,
 )
-from tests.exact import MP, exact
-from tests.reference import REFERENCES
-from tests.rounding import FORMATS, Format, exact_error, round_exactly
-from tests.samples import everything, near, spread
 
 INF, NAN = np.inf, np.nan
-FAR = MP.mpf("1e700")  # past every float, where a limit is reached
 
 with_parameter_gradients = [n for n, f in hw.functions().items() if f.parameter_backward]
 
