@@ -147,7 +147,7 @@ def test_parameter_gradients_are_slopes(name: str) -> None:
 def test_each_term_is_accurate(name: str, fmt: Format) -> None:
     """A sum of one term is within the 4 units that the docstring states."""
     function, formula = hw.functions()[name], REFERENCES[name].parameter_derivatives
-    assert formula is not None, f"add the parameter derivatives of {name} to tests/reference.py"
+    assert formula is not None, f"add the parameter derivatives of {name} to halfwave/verify/reference.py"
     for given in sets(name):
         parameters = fmt.parameters(given)
         borders = near(np.array([0.0, *REFERENCES[name].borders(*parameters)]), fmt, 2)

@@ -17,7 +17,7 @@ FLOAT32 = FORMATS["float32"]
 @pytest.mark.parametrize("name", hw.functions())
 def test_every_function_has_a_reference(name: str) -> None:
     """A function that cannot be checked must not pass unnoticed."""
-    assert name in REFERENCES, f"add {name} to REFERENCES in tests/reference.py"
+    assert name in REFERENCES, f"add {name} to REFERENCES in halfwave/verify/reference.py"
 
 
 def test_every_role_is_found() -> None:

@@ -1,7 +1,8 @@
 """Measure the errors of results, in units in the last place (ULP), against an independent reference.
 
 By default at a sample of inputs that seeks the hard ones, and in 16-bit formats at all; exit status 1 if a bound is
-exceeded. `--exhaustive` takes all 2^32 numbers of float32; press Ctrl-C at any time, and the same command goes on.
+exceeded. `--exhaustive` takes all 2^32 numbers of float32. With `--json` or `--state`, what is done when Ctrl-C is
+pressed is kept, and the same command goes on from it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import platform
 import signal
 import sys
 from collections.abc import Generator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -122,16 +121,15 @@ def measured(tasks: list[Task], instructions: str, jobs: int) -> Generator[tuple
         keep_memory()
         with instruction_set(instructions):
             for task in tasks:
-                yield task, measure_task(*task)
+                yield _measured(task)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context, _prepare, (instructions,)) as pool:
-        waiting: dict[Future[Measurement], Task] = {pool.submit(measure_task, *task): task for task in tasks}
-        try:
-            for future in as_completed(waiting):
-                yield waiting.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    # Leaving the `with` ends the processes at once, which is what an interruption needs.
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(tasks)), _prepare, (instructions,)) as pool:
+        yield from pool.imap_unordered(_measured, tasks)
+
+
+def _measured(task: Task) -> tuple[Task, Measurement]:
+    return task, measure_task(*task)
 
 
 class State:
