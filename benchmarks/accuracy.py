@@ -1,6 +1,6 @@
 """Measure the errors of halfwave and of every peer that is installed, and write docs/accuracy_peers.json.
 
-    python benchmarks/accuracy.py [--step 509] [--json FILE]
+    python -m benchmarks.accuracy [--step 509] [--json FILE]
 
 In float32, over every 509th number and the neighbourhoods of the hard ones, forward and backward at gradient 1: the
 greatest error; where results are lost, that is zero, NaN or without a correct digit where the exact value is a normal
@@ -29,14 +29,16 @@ from halfwave.verify.cases import Case, cases
 from halfwave.verify.measure import Measurement, measure
 from halfwave.verify.rounding import FORMATS, Array
 from halfwave.verify.rows import sample
-from quick import processor
 from tqdm import tqdm
+
+from .machine import processor
 
 NAMES = (
     *("sigmoid", "silu", "tanh", "gelu", "gelu_tanh", "quick_gelu", "elu", "selu", "softplus", "logsigmoid", "mish"),
     *("softsign", "tanhshrink", "hardswish", "hardsigmoid"),
 )
 FLOAT32 = FORMATS["float32"]
+ROOT = Path(__file__).parents[1]
 CHUNK = 1 << 15
 Functions = dict[tuple[str, str], Callable[[Array], Array]]
 
@@ -255,8 +257,9 @@ def depends_on_instructions(peer: str, environment: dict[str, str]) -> dict[str,
         both = []
         for name, extra in (("usual", {}), ("restricted", environment)):
             path = Path(folder) / f"{name}.npz"
-            command = [sys.executable, __file__, "--probe", peer, "--json", str(path)]
-            subprocess.run(command, env={**os.environ, **extra}, check=True, stderr=subprocess.DEVNULL)
+            command = [sys.executable, "-m", "benchmarks.accuracy", "--probe", peer, "--json", str(path)]
+            environ = {**os.environ, **extra}
+            subprocess.run(command, env=environ, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
             both.append(np.load(path))
         return {key: _differing(both[0][key], both[1][key]) for key in both[0].files}
 
@@ -274,9 +277,11 @@ def installed() -> dict[str, Functions]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--step", type=int, default=509, help="take every so many-th float32, default 509")
-    default = Path(__file__).parents[1] / "docs/accuracy_peers.json"
+    default = ROOT / "docs/accuracy_peers.json"
     parser.add_argument("--json", type=Path, default=default, help="where to write, default docs/accuracy_peers.json")
     parser.add_argument("--probe", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -3,7 +3,7 @@
 python tools/accuracy_page.py [--check]
 
 The first is what `python -m halfwave verify --json docs/accuracy.json` has written, the second is that of
-`python benchmarks/accuracy.py`.
+`python -m benchmarks.accuracy`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ HEADER = """\
 
 Errors are in units in the last place (ULP): the distance between a result and the exact value, divided by the gap
 between neighbouring floating-point numbers there. A correctly rounded result is at most 0.5 ULP away. A result is
-*lost* where it is zero, NaN or has no correct digit although the exact value is a normal number.
+*lost* where it is zero, NaN or has no correct digit although the exact value is a normal number. Errors of millions of
+ULP are lost results, or results beside a root, where the gap is as small as the exact value.
 
 ## What the numbers mean, and how to get them
 
@@ -69,7 +70,7 @@ def ulps(value: float | str) -> str:
 
 def share(value: float | None) -> str:
     """Return a share as text; nothing is said of what has not been measured."""
-    return "" if value is None else "0" if value == 0 else f"{value:.1%}" if value >= 0.001 else "< 0.1 %"
+    return "" if value is None else "0" if value == 0 else f"{100 * value:.1f} %" if value >= 0.001 else "< 0.1 %"
 
 
 def peers() -> str:
