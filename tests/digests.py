@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from halfwave.verify.rounding import FORMATS, Format, from_ordinals, ordinals
 
 from tests.cases import CASES, DTYPES, Case, canonical, parameter_sets
-from tests.rounding import FORMATS, Format, from_ordinals, ordinals
 
 PATH = Path(__file__).with_name("digests.json")
 

@@ -8,6 +8,7 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.rounding import FORMATS, Format
 
 from tests import digests
 from tests.cases import (
@@ -22,7 +23,6 @@ from tests.cases import (
     parameter_sets,
 )
 from tests.memory import Guarded, needs_mprotect, with_stride
-from tests.rounding import FORMATS, Format
 
 FLOAT16, FLOAT32, FLOAT64 = FORMATS["float16"], FORMATS["float32"], FORMATS["float64"]
 
@@ -63,7 +63,7 @@ def test_instruction_sets_agree(case: Case, fmt: Format) -> None:
 @each_dtype
 @each_case
 def test_lengths_and_offsets(case: Case, fmt: Format) -> None:
-    """Each length from 0 to 67 at each offset that a vector can have."""
+    """Each length from 0 to 67, at offsets that run through all that a vector can have."""
     arrays = operands(case, fmt)
     expected = call(case, arrays)
     for name, direct in itertools.product(hw.instruction_sets(), (True, False)):
@@ -95,14 +95,16 @@ def test_strides(case: Case, fmt: Format) -> None:
     arrays = operands(case, fmt, 300)
     expected = call(case, arrays)
     item = fmt.dtype.itemsize
-    for stride in (item, 2 * item, 3 * item, item + 1, -item, -2 * item, -(item + 3), 64):
+    strides = (item, 2 * item, 3 * item, item + 1, -item, -2 * item, -(item + 3), 64)
+    for name, stride in itertools.product(hw.instruction_sets(), strides):
         placed = [with_stride(a, stride) for a in arrays]
         out = with_stride(np.zeros_like(expected), stride)
-        assert call(case, placed, out=out) is out
-        assert equal_bits(out, expected)
-        for k in range(len(arrays)):
-            mixed = [placed[i] if i == k else a for i, a in enumerate(arrays)]
-            assert equal_bits(call(case, mixed), expected)
+        with instruction_set(name):
+            assert call(case, placed, out=out) is out
+            assert equal_bits(out, expected)
+            for k in range(len(arrays)):
+                mixed = [placed[i] if i == k else a for i, a in enumerate(arrays)]
+                assert equal_bits(call(case, mixed), expected)
     everywhere = [np.broadcast_to(a[:1], 300) for a in arrays]
     assert equal_bits(call(case, everywhere), np.repeat(expected[:1], 300))
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.rounding import FORMATS, Format
 
 from tests import build, digests, floating_point
 from tests.build import need, run
 from tests.cases import CASES, Case, canonical, defaults, parameter_sets
-from tests.rounding import FORMATS, Format
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="ELF objects and GNU tools are Linux's")
 

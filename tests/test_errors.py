@@ -12,9 +12,9 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.reference import REFERENCES
 
 from tests.cases import CASES, Case, defaults, direct_calls, each_case
-from tests.reference import REFERENCES
 
 UNSUPPORTED: list[np.ndarray] = [
     np.ones(3, np.complex64),

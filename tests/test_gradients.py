@@ -9,6 +9,10 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.exact import exact
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import FORMATS, Format, exact_error, unit
+from halfwave.verify.samples import near, spread
 
 from tests.cases import (
     CASES,
@@ -20,10 +24,6 @@ from tests.cases import (
     instruction_set,
     parameter_sets,
 )
-from tests.exact import exact
-from tests.reference import REFERENCES
-from tests.rounding import FORMATS, Format, exact_error, unit
-from tests.samples import near, spread
 
 FLOAT32, FLOAT64 = FORMATS["float32"], FORMATS["float64"]
 
@@ -147,7 +147,7 @@ def test_parameter_gradients_are_slopes(name: str) -> None:
 def test_each_term_is_accurate(name: str, fmt: Format) -> None:
     """A sum of one term is within the 4 units that the docstring states."""
     function, formula = hw.functions()[name], REFERENCES[name].parameter_derivatives
-    assert formula is not None, f"add the parameter derivatives of {name} to tests/reference.py"
+    assert formula is not None, f"add the parameter derivatives of {name} to halfwave/verify/reference.py"
     for given in sets(name):
         parameters = fmt.parameters(given)
         borders = near(np.array([0.0, *REFERENCES[name].borders(*parameters)]), fmt, 2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import FORMATS, exact_error
+from halfwave.verify.samples import spread
 
 from tests.cases import CASES, Case, each_case, parameter_sets
-from tests.reference import REFERENCES
-from tests.rounding import FORMATS, exact_error
-from tests.samples import spread
 
 FLOAT32 = FORMATS["float32"]
 
@@ -17,7 +17,7 @@ FLOAT32 = FORMATS["float32"]
 @pytest.mark.parametrize("name", hw.functions())
 def test_every_function_has_a_reference(name: str) -> None:
     """A function that cannot be checked must not pass unnoticed."""
-    assert name in REFERENCES, f"add {name} to REFERENCES in tests/reference.py"
+    assert name in REFERENCES, f"add {name} to REFERENCES in halfwave/verify/reference.py"
 
 
 def test_every_role_is_found() -> None:

@@ -8,6 +8,10 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.exact import FAR, MP, exact
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import FORMATS, Format, exact_error, round_exactly
+from halfwave.verify.samples import everything, near, spread
 
 from tests import floating_point
 from tests.cases import (
@@ -25,13 +29,8 @@ from tests.cases import (
     instruction_set,
     parameter_sets,
 )
-from tests.exact import MP, exact
-from tests.reference import REFERENCES
-from tests.rounding import FORMATS, Format, exact_error, round_exactly
-from tests.samples import everything, near, spread
 
 INF, NAN = np.inf, np.nan
-FAR = MP.mpf("1e700")  # past every float, where a limit is reached
 
 with_parameter_gradients = [n for n, f in hw.functions().items() if f.parameter_backward]
 
@@ -224,6 +223,19 @@ def test_zero_keeps_its_sign(case: Case, fmt: Format) -> None:
         np.testing.assert_array_equal(result, 0)
         assert not np.signbit(result[0])
         assert np.signbit(result[1]) == np.signbit(case.reference.zero)
+
+
+@each_dtype
+@each_case
+def test_both_zeros_give_equal_results(case: Case, fmt: Format, request: pytest.FixtureRequest) -> None:
+    """The sign of a zero can show in the sign of a zero, and in nothing else."""
+    if str(case) == "squareplus-backward_from_output":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="NaN at -0.0"))
+    for parameters in parameter_sets(case):
+        for zero in (0.0, -0.0):
+            operands = gradients(case, inputs(case, np.full(3, zero, fmt.dtype)))
+            result = case.ufunc(*operands, *parameters)
+            np.testing.assert_array_equal(result, case.ufunc(*map(np.abs, operands), *parameters))
 
 
 @each_dtype

@@ -13,6 +13,8 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave.verify.reference import REFERENCES
+from halfwave.verify.rounding import Format
 
 from tests.cases import (
     CASES,
@@ -26,8 +28,6 @@ from tests.cases import (
     each_forward,
     equal_bits,
 )
-from tests.reference import REFERENCES
-from tests.rounding import Format
 
 FLOATS = (np.float16, np.float32, np.float64)
 INTEGERS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)

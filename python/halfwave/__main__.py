@@ -1,46 +1,34 @@
-"""`python -m halfwave`: what is installed here; `python -m halfwave functions`: what each function computes."""
+"""`python -m halfwave`: what is installed here, and commands about it."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import importlib
+import sys
+from collections.abc import Sequence
 
-from . import __version__, functions, get_num_threads, instruction_set, instruction_sets
-
-
-def main() -> None:
-    """Print the version, instruction sets, threads and functions, or the list of functions with what they compute."""
-    parser = argparse.ArgumentParser(prog="python -m halfwave", description="Tell what is installed.")
-    parser.add_argument("what", nargs="?", choices=["functions"], help="list the functions with what they compute")
-    if parser.parse_args().what == "functions":
-        print("\n\n".join(map(_described, functions().values())))
-        return
-    names = list(functions())
-    print(f"halfwave         {__version__}")
-    print(f"instruction set  {instruction_set()} (available: {', '.join(instruction_sets())})")
-    print(f"threads          {get_num_threads()}")
-    print(f"functions        {len(names)}: {', '.join(names)}")
+# Each module has `add_arguments(parser)` and `run(options)`, which returns the exit status.
+COMMANDS = {
+    "info": ("._info", "tell the version, the instruction set in use and the names (the default)"),
+    "functions": ("._described", "list the functions with what they compute"),
+    "verify": (".verify.command", "measure the errors of the results against exact values"),
+}
 
 
-def _described(function: Any) -> str:
-    parameters = "".join(
-        f", {p.name}" + ("" if p.default is None else f"={p.default:.6g}") for p in function.parameters
-    )
-    gated = function.backward_gate is not None
-    needs = "gate and up" if gated else "x or y" if function.backward_from_output else "x"
-    forward, backward = (_bounds(f.error_bound) for f in (function, function.backward))
-    return (
-        f"{function.__name__}({'gate, up' if gated else 'x'}{parameters})\n"
-        f"  forward         {function.formula}\n"
-        f"  derivative      {function.derivative}\n"
-        f"  backward needs  {needs}\n"
-        f"  error bound     forward {forward}, backward {backward}"
-    )
-
-
-def _bounds(bounds: dict[str, float]) -> str:
-    return f"{bounds['float32']:g} / {bounds['float64']:g} ULP in float32 / float64"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command."""
+    parser = argparse.ArgumentParser(prog="python -m halfwave", description="The ReLU family for NumPy.")
+    subparsers = parser.add_subparsers(metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        command = importlib.import_module(module, __package__)
+        subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    parser.set_defaults(run=importlib.import_module(COMMANDS["info"][0], __package__).run)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

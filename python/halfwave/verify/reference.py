@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .erfc import erfc
+
 Formula = Callable[..., Any]
 
 
@@ -26,15 +28,20 @@ def _series_near_zero(x: Any, radius: float, coefficients: tuple[Fraction, ...],
     return np.where(np.abs(x) < radius, series, formula(x))
 
 
+def _exp(x: Any) -> Any:
+    # NumPy is slow where even a longdouble is 0, as it often is over all inputs.
+    return np.zeros_like(x) if np.size(x) and np.max(x) < -12_000 else np.exp(x)
+
+
 FLOAT64 = SimpleNamespace(
     pi=math.pi,
     constant=float,
-    exp=np.exp,
+    exp=_exp,
     expm1=np.expm1,
     log1p=np.log1p,
     tanh=np.tanh,
     sqrt=np.sqrt,
-    erfc=np.vectorize(math.erfc, otypes=[float]),
+    erfc=erfc,
     where=np.where,
     minimum=np.minimum,
     maximum=np.maximum,
@@ -43,7 +50,7 @@ FLOAT64 = SimpleNamespace(
 )
 
 
-# NumPy in the widest type there is, for a closer look at float64's results; but for erfc.
+# NumPy in the widest type there is, for a closer look at float64's results.
 EXTENDED = SimpleNamespace(
     **{**vars(FLOAT64), "pi": np.longdouble("3.141592653589793238462643383279502884"), "constant": np.longdouble}
 )
@@ -102,7 +109,14 @@ class Reference:
 
 def _sigmoid(m: Any, x: Any) -> Any:
     e = m.exp(-abs(x))
-    return m.where(x >= 0, 1 / (1 + e), e / (1 + e))
+    return m.where(x >= 0, 1, e) / (1 + e)
+
+
+def _both_sigmoids(m: Any, x: Any) -> tuple[Any, Any]:
+    """Of x and of -x."""
+    e = m.exp(-abs(x))
+    larger = 1 / (1 + e)
+    return m.where(x >= 0, larger, e * larger), m.where(x >= 0, e * larger, larger)
 
 
 def _sigmoid_slope(m: Any, x: Any) -> Any:
@@ -124,7 +138,8 @@ def _swish(m: Any, x: Any, beta: Any) -> Any:
 
 def _swish_slope(m: Any, x: Any, beta: Any) -> Any:
     t = beta * x
-    return _sigmoid(m, t) * (1 + t * _sigmoid(m, -t))
+    upper, lower = _both_sigmoids(m, t)
+    return upper * (1 + t * lower)
 
 
 def _tanh_slope(m: Any, x: Any) -> Any:
@@ -164,7 +179,8 @@ def _gelu_tanh(m: Any, x: Any) -> Any:
 def _gelu_tanh_slope(m: Any, x: Any) -> Any:
     t = _gelu_tanh_argument(m, x)
     dt = 2 * m.sqrt(2 / m.pi) * (1 + 3 * m.constant("0.044715") * x * x)
-    return _sigmoid(m, t) * (1 + x * dt * _sigmoid(m, -t))
+    upper, lower = _both_sigmoids(m, t)
+    return upper * (1 + x * dt * lower)
 
 
 def _clip(m: Any, x: Any, low: Any, high: Any) -> Any:
@@ -253,7 +269,7 @@ def _standardised(x: Any, mu: Any, sigma: Any) -> Any:
 
 
 def _gated(activation: Reference) -> Reference:
-    act, slope = activation.forward, activation.derivative
+    act, slope = activation.forward, activation.formula("backward")
     return Reference(
         forward=lambda m, gate, up: act(m, gate) * up,
         derivative_gate=lambda m, gate, up: slope(m, gate) * up,
@@ -270,7 +286,7 @@ def _gpt_oss_slope(m: Any, gate: Any, alpha: Any, limit: Any) -> Any:
     return m.where(gate < limit, _swish_slope(m, m.minimum(gate, limit), alpha), 0)
 
 
-_UNDERFLOWS_TO_MINUS_ZERO = {"zero": -0.0, "dead": -0.0}
+_UNDERFLOWS_TO_MINUS_ZERO: dict[str, Any] = {"zero": -0.0, "dead": -0.0}
 
 _relu = Reference(
     forward=lambda m, x: m.maximum(x, 0),

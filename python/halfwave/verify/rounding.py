@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.exact import MP
+from .exact import MP
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Format:
         if self.name == "bfloat16":
             import ml_dtypes
 
-            return np.dtype(ml_dtypes.bfloat16)
+            return np.dtype(ml_dtypes.bfloat16)  # type: ignore[no-any-return,unused-ignore]
         return np.dtype(self.name)
 
     @property
@@ -74,23 +76,39 @@ FORMATS = {
 }
 
 
-def unit(value: np.ndarray, fmt: Format) -> np.ndarray:
+_EXPONENT = np.int64(0x7FF << 52)
+
+
+def unit(value: Array, fmt: Format) -> Array:
     """The unit in the last place of `fmt` at float64 values, not below that of the subnormal numbers."""
-    _, exponent = np.frexp(value)
-    exponent = np.where(value == 0, fmt.minimum, np.clip(exponent - 1, fmt.minimum, fmt.maximum))
-    return np.ldexp(1.0, exponent - fmt.precision + 1)
+    if fmt.name == "float64":
+        exponent = np.clip(np.frexp(value)[1] - 1, fmt.minimum, fmt.maximum)
+        exponent = np.where(value == 0, fmt.minimum, exponent)
+        return np.asarray(np.ldexp(1.0, exponent - fmt.precision + 1))
+    powers = np.asarray(value, np.float64).view(np.int64) & _EXPONENT
+    np.maximum(powers, np.float64(fmt.tiny).view(np.int64), out=powers)
+    np.minimum(powers, np.float64(2.0**fmt.maximum).view(np.int64), out=powers)
+    powers -= (fmt.precision - 1) << 52
+    return powers.view(np.float64)
 
 
-def error(result: np.ndarray, exact: np.ndarray, fmt: Format, terms: np.ndarray | float = 0.0) -> np.ndarray:
-    """How many units results of a format narrower than float64 are away; an overflow counts as the next power of two.
+def distance(result: Array, exact: Array, fmt: Format, terms: Array | float = 0.0) -> Array:
+    """How many units finite results of a format narrower than float64 are away; in units of `terms` if it is greater.
 
-    Where `terms` is greater than the exact value, the units are those of `terms`.
+    It is written for speed: it is what an exhaustive check spends a third of its time on.
     """
+    found = np.subtract(result, exact, dtype=np.float64)
+    np.abs(found, out=found)
+    found /= unit(np.maximum(np.abs(exact), terms) if np.any(terms) else exact, fmt)
+    return found
+
+
+def error(result: Array, exact: Array, fmt: Format, terms: Array | float = 0.0) -> Array:
+    """The same for any results; an overflow counts as the next power of two, and a NaN is infinitely far away."""
     limit = fmt.infinity
-    exact = np.clip(exact, -limit, limit)
     result = np.clip(np.asarray(result).astype(np.float64), -limit, limit)
-    distance = np.abs(result - exact) / unit(np.maximum(np.abs(exact), terms), fmt)
-    return np.where(np.isnan(result), np.inf, distance)
+    found = distance(result, np.clip(exact, -limit, limit), fmt, terms)
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def exact_error(result: Any, exact: Any, fmt: Format, terms: Any = 0) -> float:
@@ -109,7 +127,7 @@ def exact_error(result: Any, exact: Any, fmt: Format, terms: Any = 0) -> float:
         return float(abs(computed - exact) / MP.ldexp(1, exponent - fmt.precision + 1))
 
 
-def exact_errors(results: np.ndarray, exact: list[Any], terms: Any = 0.0) -> np.ndarray:
+def exact_errors(results: Array, exact: list[Any], terms: Any = 0.0) -> Array:
     """The same for float64 results."""
     fmt = FORMATS["float64"]
     # The exact value is taken in two parts; scaled, so that the lower one does not underflow.
@@ -128,14 +146,14 @@ def exact_errors(results: np.ndarray, exact: list[Any], terms: Any = 0.0) -> np.
     return np.where(np.isnan(results), np.inf, distance)
 
 
-def rounded(exact: np.ndarray, fmt: Format) -> np.ndarray:
+def rounded(exact: Array, fmt: Format) -> Array:
     """Float64 values rounded to nearest, ties to even, in a narrower format; still in float64."""
     step = unit(exact, fmt)
     nearest = np.rint(exact / step) * step
     return np.where(np.abs(nearest) > fmt.largest, np.copysign(np.inf, nearest), nearest)
 
 
-def near_midpoint(exact: np.ndarray, fmt: Format, margin: float) -> np.ndarray:
+def near_midpoint(exact: Array, fmt: Format, margin: float) -> Array:
     """Whether rounding to `fmt` could go the other way if the value were off by a relative `margin`."""
     step = unit(exact, fmt)
     steps = np.abs(exact) / step
@@ -151,7 +169,7 @@ def round_exactly(exact: Any, fmt: Format) -> float:
         return float(nearest) if abs(nearest) <= fmt.largest else float(MP.sign(nearest) * MP.inf)
 
 
-def ordinals(values: np.ndarray, fmt: Format) -> np.ndarray:
+def ordinals(values: Array, fmt: Format) -> Array:
     """The position of each number among the numbers of its format, 0 being at zero."""
     bits = np.ascontiguousarray(values, fmt.dtype).view(fmt.bits).astype(np.int64)
     if fmt.name == "float64":
@@ -160,7 +178,7 @@ def ordinals(values: np.ndarray, fmt: Format) -> np.ndarray:
     return np.where(bits >= sign, sign - bits, bits)
 
 
-def from_ordinals(positions: np.ndarray, fmt: Format) -> np.ndarray:
+def from_ordinals(positions: Array, fmt: Format) -> Array:
     """The numbers at these positions, clipped to the finite ones."""
     last = ordinals(np.array([fmt.largest]), fmt)[0]
     n = np.clip(positions, -last, last)
@@ -168,4 +186,4 @@ def from_ordinals(positions: np.ndarray, fmt: Format) -> np.ndarray:
     sign = np.where(
         n < 0, np.array(1, fmt.bits) << np.array(8 * fmt.dtype.itemsize - 1, fmt.bits), np.array(0, fmt.bits)
     )
-    return (magnitude | sign.astype(fmt.bits)).view(fmt.dtype)
+    return np.asarray((magnitude | sign.astype(fmt.bits)).view(fmt.dtype))
