@@ -44,6 +44,7 @@ __all__ = [
     "init",
     "instruction_set",
     "instruction_sets",
+    "monitor",
     "num_threads",
     "register_with_threadpoolctl",
     "rrelu_sample",
@@ -51,7 +52,7 @@ __all__ = [
     "unbroadcast",
 ]
 
-_ON_DEMAND = ("init",)  # modules that are imported when they are first asked for
+_ON_DEMAND = ("init", "monitor")  # modules that are imported when they are first asked for
 
 
 def __getattr__(name: str) -> _Any:

@@ -235,10 +235,10 @@ def _describe(target: str, defaults: Mapping[str, float]) -> str:
 
 def resolve(value: Any, caller: str) -> Any:
     """The activation that an argument is or names, our own names first; `caller` begins the error's message."""
-    from . import functions
+    from ._functions import _registry
 
     if isinstance(value, str):
-        return functions().get(value) or get(value)
-    if isinstance(value, np.ufunc | BoundActivation) and value.__name__ in functions():
+        return _registry.get(value) or get(value)
+    if isinstance(value, np.ufunc | BoundActivation) and value.__name__ in _registry:
         return value
     raise TypeError(f"{caller}: activation must be a name, a function of the catalogue or from get(), got {value!r}")
