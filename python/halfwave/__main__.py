@@ -1,20 +1,32 @@
-"""`python -m halfwave`: what is installed here; `python -m halfwave functions`: what each function computes."""
+"""`python -m halfwave`: what is installed here; `functions` and `plot` after it: what each function computes and is."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from . import __version__, functions, get_num_threads, instruction_set, instruction_sets
+from . import __version__, _plot, functions, get_num_threads, instruction_set, instruction_sets
 
 
 def main() -> None:
-    """Print the version, instruction sets, threads and functions, or the list of functions with what they compute."""
+    """Do what the command says; without one, print the version, instruction sets, threads and functions."""
     parser = argparse.ArgumentParser(prog="python -m halfwave", description="Tell what is installed.")
-    parser.add_argument("what", nargs="?", choices=["functions"], help="list the functions with what they compute")
-    if parser.parse_args().what == "functions":
-        print("\n\n".join(map(_described, functions().values())))
-        return
+    parser.set_defaults(run=_about)
+    commands = parser.add_subparsers(title="commands")
+    listing = commands.add_parser("functions", help="list the functions with what they compute")
+    listing.set_defaults(run=_functions)
+    plot = commands.add_parser("plot", help="draw functions and their derivatives")
+    _plot.add_arguments(plot)
+    plot.set_defaults(run=_plot.run)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+def _functions(_: argparse.Namespace) -> None:
+    print("\n\n".join(map(_described, functions().values())))
+
+
+def _about(_: argparse.Namespace) -> None:
     names = list(functions())
     print(f"halfwave         {__version__}")
     print(f"instruction set  {instruction_set()} (available: {', '.join(instruction_sets())})")
