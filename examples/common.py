@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import halfwave as hw
 import numpy as np
-from halfwave import init
+from halfwave import _picture, init
 from halfwave.monitor import Monitor
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -35,10 +37,9 @@ class Layer(Protocol):
 
 
 class Linear:
-    """A matrix and a bias, with He's initial weights for the activation whose output comes in."""
+    """A matrix and a bias, with He's initial weights; `gain` makes up for the activation whose output comes in."""
 
-    def __init__(self, inputs: int, outputs: int, rng: np.random.Generator, activation: str = "identity") -> None:
-        gain = init.gain(activation, *([LEARNED[activation]] if activation in LEARNED else []))
+    def __init__(self, inputs: int, outputs: int, rng: np.random.Generator, gain: float = 1.0) -> None:
         matrix = init.he((inputs, outputs), rng, gain=gain, out_axis=1, in_axis=0)
         self.weights: list[Array] = [matrix, np.zeros(outputs, np.float32)]
         self.gradients: list[Array] = []
@@ -112,14 +113,22 @@ class Network:
         return float(np.mean(scores.argmax(axis=1) == digits.labels))
 
 
-def perceptron(sizes: Sequence[int], activation: str, rng: np.random.Generator) -> Network:
-    """Return linear layers of these sizes with an activation between them."""
+def gain(activation: str) -> float:
+    """Return the gain of an activation as it is before anything is learned."""
+    return init.gain(activation, *([LEARNED[activation]] if activation in LEARNED else []))
+
+
+def perceptron(
+    sizes: Sequence[int], activation: str, rng: np.random.Generator, hidden_gain: float | None = None
+) -> Network:
+    """Return linear layers of these sizes with an activation between them, by whose gain the weights behind it grow."""
+    behind = gain(activation) if hidden_gain is None else hidden_gain
     layers: list[Layer] = []
-    before = "identity"
-    for depth, (inputs, outputs) in enumerate(pairwise(sizes[:-1]), 1):
-        layers += [Linear(inputs, outputs, rng, before), Activation(activation, outputs, f"hidden {depth}")]
-        before = activation
-    return Network([*layers, Linear(sizes[-2], sizes[-1], rng, before)])
+    for depth, (inputs, outputs) in enumerate(pairwise(sizes), 1):
+        layers.append(Linear(inputs, outputs, rng, behind if depth > 1 else 1.0))
+        if depth < len(sizes) - 1:
+            layers.append(Activation(activation, outputs, f"hidden {depth}"))
+    return Network(layers)
 
 
 class Optimizer(Protocol):
@@ -238,3 +247,27 @@ def choices() -> list[str]:
         if function.backward_gate is None
         and (name in LEARNED or all(p.default is not None for p in function.parameters))
     ]
+
+
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart, and as many kinds of lines.
+COLOURS = (_picture.BLUE, _picture.VERMILION, _picture.GREEN, _picture.PURPLE, _picture.ORANGE, _picture.SKY)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
+
+
+@contextmanager
+def picture(file: str, width: float, height: float) -> Iterator[Any]:
+    """An empty figure in the style of `python -m halfwave plot`; saved at the end."""
+    with _picture.style():
+        figure = _picture.figure(width, height)
+        yield figure
+        _picture.save(figure, file, dots_per_inch=130)
+    print(f"wrote {file}")
+
+
+def parser(description: str | None, epochs: int) -> argparse.ArgumentParser:
+    """Return a parser with the options that the examples share."""
+    result = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    result.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
+    result.add_argument("--plot", metavar="FILE", help="draw the result, to a .png, .svg or .pdf file")
+    result.add_argument("--quiet", action="store_true", help="no progress bars")
+    return result

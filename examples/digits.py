@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> float:
     parser.add_argument("--activation", default="silu", choices=common.choices(), metavar="NAME", help="default: silu")
     parser.add_argument("--epochs", type=int, default=30, help="default: 30")
     parser.add_argument("--watch", action="store_true", help="print what a monitor of the hidden layers saw")
+    parser.add_argument("--plot", metavar="FILE", help="draw what it saw, to a .png, .svg or .pdf file")
     parser.add_argument("--quiet", action="store_true", help="print the final accuracy only")
     options = parser.parse_args(argv)
 
@@ -33,15 +34,17 @@ def main(argv: Sequence[str] | None = None) -> float:
     seen, held_out = common.digits(rng)
     network = common.perceptron(SIZES, options.activation, rng)
     optimizer = common.Adam(network.layers, rate=0.001)
-    network.watch = Monitor() if options.watch else None
+    network.watch = Monitor() if options.watch or options.plot else None
     losses = common.training(network, optimizer, seen, options.epochs, rng, quiet=options.quiet)
     for epoch, loss in enumerate(losses, 1):
         if not options.quiet:
             tqdm.write(f"epoch {epoch:3d}  loss {loss:.4f}  accuracy {network.accuracy(seen):.2%}")
         if network.watch and epoch < options.epochs:
             network.watch = Monitor()
-    if network.watch:
+    if network.watch and options.watch:
         print(network.watch.report())
+    if network.watch and options.plot:
+        network.watch.plot(options.plot)
 
     accuracy = network.accuracy(held_out)
     print(f"{options.activation}: {accuracy:.2%} of {len(held_out.labels)} held-out digits read correctly")

@@ -106,7 +106,7 @@ def monitored(monitor: Monitor, file: str | None) -> Figure:
         for k, (label, (values, colour)) in enumerate(bars.items()):
             shares.barh(rows + 0.26 * (k - 1), values, 0.24, label=label, color=colour)
         shares.set(title="Shares", xlim=(0, 1), xlabel="share")
-        shares.legend(fontsize=8)
+        picture.legend(loc="outside lower center", ncols=len(bars), fontsize=9)
         _norms(gradients, monitor)
         if file is not None:
             save(picture, file)
