@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import common
@@ -26,17 +27,18 @@ def picture(tmp_path):
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
-def test_gradients_vanish_where_they_should(picture):
-    old, new = vanishing.main(["--quiet", "--epochs", "1", "--plot", picture])
-    reach = {
-        weights: {name: run.norms[0] / run.norms[-1] for name, run in runs.items()}
-        for weights, runs in (("old", old), ("new", new))
+def test_gradients_vanish_and_explode_where_they_should(picture):
+    results = vanishing.main(["--quiet", "--epochs", "1", "--plot", picture])
+    flags = {
+        weights: {name: watch.flags("hidden 1") for name, watch in r.watched.items()} for weights, r in results.items()
     }
-    assert all(ratio < 0.05 for ratio in reach["old"].values())
-    assert all(0.1 < reach["new"][name] < 10 for name in ("tanh", "relu", "silu"))
-    assert reach["old"]["sigmoid"] < 1e-6 < reach["new"]["sigmoid"] < 1e-2
-    assert new["tanh"].accuracies[-1] > 0.8 > 0.2 > new["sigmoid"].accuracies[-1]
-    assert vanishing.train("relu", None, 10, 1, True) == new["relu"]
+    assert "vanishing" in flags["old"]["sigmoid"]
+    assert "vanishing" in flags["old"]["relu"]
+    assert "vanishing" in flags["scaled"]["sigmoid"]
+    assert "exploding" in flags["too large"]["relu"]
+    assert all(0.1 < results["scaled"].watched[name].ratio("hidden 1") < 10 for name in ("tanh", "relu", "silu"))
+    assert results["scaled"].accuracies["tanh"][-1] > 0.8 > 0.2 > results["scaled"].accuracies["sigmoid"][-1]
+    assert vanishing.train("relu", 2**0.5, 10, 1, True) == vanishing.train("relu", 2**0.5, 10, 1, True)
 
 
 def test_units_die_and_come_back(picture):
@@ -141,3 +143,17 @@ def test_committed_pictures_are_small_and_shown():
     for file in pictures:
         assert file.stat().st_size < 150_000
         assert any(f"images/{file.name}" in text for text in texts), f"no text shows {file.name}"
+
+
+def test_the_recipes_of_the_documentation_run():
+    rng = np.random.default_rng(0)
+    names = dict.fromkeys(("x", "y", "dx", "g"), rng.standard_normal((4, 8), dtype=np.float32))
+    names.update(dict.fromkeys(("gate_weight", "up_weight"), np.eye(8, dtype=np.float32)), hw=hw, np=np, units=8)
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(recipes) == 4
+    for recipe in recipes:
+        exec(recipe, names)
+    assert names["weight"].shape == (128, 64)
+    assert names["dslope"].shape == (8,)
+    assert names["watch"].layers["hidden"].examples == 4
