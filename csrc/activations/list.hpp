@@ -1,5 +1,5 @@
 // Every activation, in the order of the documentation. To add one: write its struct in the header of its kin, name it
-// here, and add its NumPy formula to tests/reference.py.
+// here, and add its NumPy formula to python/halfwave/verify/reference.py.
 #pragma once
 
 #include "algebraic.hpp"

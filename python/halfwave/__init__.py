@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from ._composed import crelu, crelu_backward, rrelu_sample
 from ._core import __version__ as __version__
 from ._core import instruction_set, instruction_sets
@@ -38,11 +41,25 @@ __all__ = [
     "functions",
     "get",
     "get_num_threads",
+    "init",
     "instruction_set",
     "instruction_sets",
+    "monitor",
     "num_threads",
     "register_with_threadpoolctl",
     "rrelu_sample",
     "set_num_threads",
     "unbroadcast",
 ]
+
+_ON_DEMAND = ("init", "monitor")  # modules that are imported when they are first asked for
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

@@ -6,6 +6,8 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import init as init
+from . import monitor as monitor
 from ._composed import crelu as crelu
 from ._composed import crelu_backward as crelu_backward
 from ._composed import rrelu_sample as rrelu_sample

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "info": ("._info", "tell the version, the instruction set in use and the names (the default)"),
     "functions": ("._described", "list the functions with what they compute"),
+    "plot": ("._plot", "draw functions and their derivatives"),
     "verify": (".verify.command", "measure the errors of the results against exact values"),
 }
 

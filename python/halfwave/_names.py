@@ -153,7 +153,7 @@ class BoundActivation:
         return set(names[: max(0, given - data)])
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "function":
+        if (name.startswith("__") and name != "__name__") or name == "function":
             raise AttributeError(name)
         return getattr(self.function, name)
 
@@ -231,3 +231,14 @@ def _plain(name: str) -> str:
 
 def _describe(target: str, defaults: Mapping[str, float]) -> str:
     return target + "".join(f" with {k}={v:g}" for k, v in defaults.items())
+
+
+def resolve(value: Any, caller: str) -> Any:
+    """The activation that an argument is or names, our own names first; `caller` begins the error's message."""
+    from ._functions import _registry
+
+    if isinstance(value, str):
+        return _registry.get(value) or get(value)
+    if isinstance(value, np.ufunc | BoundActivation) and value.__name__ in _registry:
+        return value
+    raise TypeError(f"{caller}: activation must be a name, a function of the catalogue or from get(), got {value!r}")
