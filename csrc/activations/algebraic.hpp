@@ -203,7 +203,7 @@ struct SquarePlus {
   }
   template <class V>
   static HALFWAVE_INLINE V extreme_from_output(V y, V b) {
-    const V inside = min(largest_finite<V>(), max(V(0), y));
+    const V inside = min(largest_finite<V>(), max(V(0), y) + V(0));  // -0 + 0 is +0, whose quotient has the right sign
     const V q = (V(0.25f) * b) / inside;
     const V q_low = fnma(q, inside, V(0.25f) * b) / inside;
     const V sum = inside + q;
