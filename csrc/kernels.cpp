@@ -4,6 +4,7 @@
 #include "block.hpp"
 #include "floating_point_state.hpp"
 #include "memory.hpp"
+#include "observe.hpp"
 #include "table.hpp"
 
 namespace halfwave {
@@ -86,7 +87,12 @@ double sum(const T* terms, size_t n) {
 #define HALFWAVE_TABLE_(isa) HALFWAVE_CONCATENATE(instruction_set_, isa)
 
 extern const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA);
-const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {
-    HALFWAVE_STRING(HALFWAVE_ISA), Rows<activations::Catalogue>::table, run, sum<float>, sum<double>};
+const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {HALFWAVE_STRING(HALFWAVE_ISA),
+                                                      Rows<activations::Catalogue>::table,
+                                                      run,
+                                                      sum<float>,
+                                                      sum<double>,
+                                                      observe<float>,
+                                                      observe<double>};
 
 }  // namespace halfwave

@@ -135,6 +135,31 @@ py::object sum_forward(int row, const std::vector<py::object>& operands, const s
   return sum_outputs(row, Role::forward, operands, summed, 0);
 }
 
+template <class T>
+T* data_of(const py::object& array) {
+  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array.ptr())));
+}
+
+// Counts a batch of a layer in, and returns how many outputs were 0. `derivative` and `y` are both float32 or both
+// float64, of one shape, with units side by side; `passed` is int64 of shape (2, units), `mean` and `squares` float64.
+std::int64_t observe(const py::object& derivative, const py::object& y, double saturation, std::int64_t examples,
+                     const py::object& passed, const py::object& mean, const py::object& squares) {
+  auto* d = reinterpret_cast<PyArrayObject*>(derivative.ptr());
+  auto* v = reinterpret_cast<PyArrayObject*>(y.ptr());
+  const auto units = std::size_t(PyArray_DIM(v, 1));
+  const Batch batch{PyArray_BYTES(d),
+                    PyArray_BYTES(v),
+                    PyArray_STRIDE(d, 0),
+                    PyArray_STRIDE(v, 0),
+                    std::size_t(PyArray_DIM(v, 0)),
+                    units,
+                    saturation};
+  auto* counts = data_of<std::int64_t>(passed);
+  Observed seen{examples, counts, counts + units, data_of<double>(mean), data_of<double>(squares)};
+  const InstructionSet& set = current_instruction_set();
+  return (PyArray_TYPE(v) == NPY_FLOAT ? set.observe_f32 : set.observe_f64)(batch, seen);
+}
+
 void read_thread_count() {
   const char* given = std::getenv("HALFWAVE_NUM_THREADS");
   if (!given || !*given) return;
@@ -178,6 +203,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_num_threads", &set_thread_count);
   m.def("set_streaming_size", &set_streaming_size);
   m.def("set_direct_calls", &set_direct_calls);
+  m.def("observe", &observe);
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);
 }

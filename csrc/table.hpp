@@ -57,6 +57,23 @@ struct Row {
 constexpr std::size_t sum_lanes = 16;
 constexpr std::size_t sum_chunk = 1024;
 
+// A batch of a layer: one row per example with one element per unit, side by side. Strides are in bytes.
+struct Batch {
+  const char* derivative;
+  const char* y;
+  std::ptrdiff_t derivative_stride, y_stride;
+  std::size_t rows, units;
+  double saturation;  // the magnitude of the derivative up to which a unit is saturated
+};
+
+// What has been seen of a layer's units: on how many examples each fired and was not saturated, the mean of its outputs,
+// and the sum of their squared deviations from it.
+struct Observed {
+  std::int64_t examples;
+  std::int64_t *fired, *passed;
+  double *mean, *squares;
+};
+
 struct InstructionSet {
   const char* name;
   const Row* rows;  // in the order of the catalogue
@@ -71,6 +88,10 @@ struct InstructionSet {
   // The sum of n <= sum_chunk terms, in double.
   double (*sum_f32)(const float* terms, std::size_t n);
   double (*sum_f64)(const double* terms, std::size_t n);
+
+  // Counts a batch in, all but `examples`, and returns how many outputs were 0.
+  std::int64_t (*observe_f32)(const Batch&, Observed&);
+  std::int64_t (*observe_f64)(const Batch&, Observed&);
 };
 
 }  // namespace halfwave

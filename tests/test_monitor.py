@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from halfwave.monitor import Monitor
 
-from tests.cases import defaults
+from tests.cases import defaults, instruction_set
 
 POINTWISE = [name for name, function in hw.functions().items() if function.backward_gate is None]
 
@@ -75,6 +75,43 @@ def test_dtypes(dtype):
     x = normal(300, 4, dtype=dtype)
     seen = fed(x, "tanh").layers["layer"]
     np.testing.assert_allclose(seen.mean, np.tanh(x.astype(float)).mean(axis=0), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 63), (300, 64), (255, 65), (256, 130), (1000, 7)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_counts_and_moments_are_numpys(shape, dtype):
+    """In one pass, for any number of examples and units, the same on every instruction set."""
+    x = normal(*shape, dtype=dtype)
+    x[::3] = np.abs(x[::3])
+    y = hw.relu(x)
+    seen = {}
+    for name in hw.instruction_sets():
+        with instruction_set(name):
+            watch = Monitor(saturation=0.5)
+            watch.forward("layer", "silu", x, y)
+        layer = seen[name] = watch.layers["layer"]
+        derivative = hw.silu_backward(np.ones_like(x), x)
+        assert np.array_equal(layer.passed, [(derivative != 0).sum(axis=0), (abs(derivative) > 0.5).sum(axis=0)])
+        assert layer.zeros == (y == 0).sum()
+        np.testing.assert_allclose(layer.mean, y.astype(float).mean(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(layer.variance, y.astype(float).var(axis=0), rtol=1e-4, atol=1e-9)
+    first, *others = seen.values()
+    for other in others:
+        assert np.array_equal(first.mean, other.mean)
+        assert np.array_equal(first.squares, other.squares)
+
+
+@pytest.mark.parametrize("y_dtype", [np.float16, np.float32, ">f4", np.float64])
+def test_outputs_of_another_dtype_or_layout(y_dtype):
+    """Strided, byte-swapped, narrower and wider ones."""
+    x = normal(50, 9, dtype=np.float32)
+    y = np.asfortranarray(np.tanh(x).astype(y_dtype))
+    expected = fed(x, "tanh").layers["layer"]
+    watch = Monitor()
+    watch.forward("layer", "tanh", x.repeat(2, axis=1)[:, ::2], y)
+    layer = watch.layers["layer"]
+    assert np.array_equal(layer.passed, expected.passed)
+    np.testing.assert_allclose(layer.mean, expected.mean, atol=1e-3)
 
 
 def test_units_on_any_axis():

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
 from ._names import BoundActivation, resolve
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ __all__ = ["Layer", "Monitor", "Norms"]
 
 Activation = str | np.ufunc | BoundActivation
 
-_ROWS = 255  # so many flags can be added in a uint8
+_COUNTED = (np.dtype(np.float32), np.dtype(np.float64))
+
+# The upstream gradient at which a backward pass gives the derivative.
+_ONE = {dtype: np.ones((), dtype) for dtype in map(np.dtype, (np.float16, np.float32, np.float64))}
 
 
 @dataclass
@@ -108,15 +112,8 @@ class Layer:
 
     def add(self, derivative: NDArray[Any], y: NDArray[Any], saturation: float) -> None:
         """Count a batch in: derivatives and outputs, one row per example."""
-        limits = np.array([0, saturation], derivative.dtype)[:, np.newaxis, np.newaxis]
-        self.passed += _true_per_column(np.abs(derivative) > limits)
-        self.zeros += y.size - int(np.count_nonzero(y != 0))
-        ones = np.ones(len(y), y.dtype)
-        mean = ones @ y
-        mean /= max(len(y), 1)
-        deviations = y - mean
-        deviations *= deviations
-        self._merge_moments(len(y), mean, ones @ deviations)
+        self.zeros += _core.observe(derivative, y, saturation, self.examples, self.passed, self.mean, self.squares)
+        self.examples += len(y)
 
     def merge(self, other: Layer) -> None:
         """Count in what another process has seen of this layer."""
@@ -228,10 +225,11 @@ class Monitor:
         y = np.asarray(function(x, *parameters, **named) if y is None else y)
         if y.shape != x.shape:
             raise ValueError(f"Monitor.forward: y must have the shape of x, {x.shape}, got {y.shape}")
-        derivative = function.backward(np.ones_like(x), x, *parameters, **named)
+        derivative = function.backward(_ONE.get(x.dtype, 1), x, *parameters, **named)
         derivative, y = _rows(derivative, unit_axis), _rows(y, unit_axis)
-        with np.errstate(all="ignore"):
-            self._layer(layer, function.__name__, y.shape[1]).add(derivative, y, self.saturation)
+        if derivative.dtype != y.dtype:
+            derivative, y = derivative.astype(np.float64), y.astype(np.float64)
+        self._layer(layer, function.__name__, y.shape[1]).add(derivative, y, self.saturation)
 
     def backward(self, layer: str, gradient: ArrayLike) -> None:
         """Count in a batch's gradient at a layer, which must have been met in a forward pass.
@@ -400,19 +398,13 @@ class Monitor:
 
 
 def _rows(values: NDArray[Any], unit_axis: int) -> NDArray[Any]:
-    """One row per example, in float32 at least."""
+    """One row per example with its units side by side, in float32 at least."""
     if values.ndim != 2 or unit_axis not in (-1, 1):
         values = np.moveaxis(values, unit_axis, -1)
         values = values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
-    return values if values.dtype.type in (np.float32, np.float64) else values.astype(np.float32)
-
-
-def _true_per_column(flags: NDArray[np.bool_]) -> Any:
-    """How many are true along the last axis but one; added as bytes, several times as fast as in a count's dtype."""
-    flags, rows = flags.view(np.uint8), flags.shape[-2]
-    blocks = [flags[..., start : start + _ROWS, :] for start in range(0, max(rows, 1), _ROWS)]
-    counts: list[Any] = [np.add.reduce(block, axis=-2, dtype=np.uint8) for block in blocks]
-    return counts[0] if len(counts) == 1 else np.sum(counts, axis=0, dtype=np.int64)
+    if values.dtype not in _COUNTED:
+        values = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    return values if values.flags.carray else np.require(values, requirements=("C", "A"))
 
 
 def _norm(gradient: NDArray[Any]) -> float:
