@@ -12,20 +12,18 @@ import halfwave as hw
 import ml_dtypes
 import numpy as np
 import pytest
+from halfwave.verify.cases import Case, defaults, instruction_set
+from halfwave.verify.rounding import FORMATS, error
+from halfwave.verify.samples import everything
 
 from tests.cases import (
     CASES,
     FORWARD,
-    Case,
-    defaults,
     direct_calls,
     each_case,
     equal_bits,
-    instruction_set,
 )
 from tests.memory import Guarded, needs_mprotect, with_stride
-from tests.rounding import FORMATS, error
-from tests.samples import everything
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 INTEGERS = tuple(np.dtype(t) for t in "bBhHiIlLqQ")
