@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "activations/list.hpp"
+#include "integers.hpp"
+#include "narrow.hpp"
 #include "table.hpp"
 
 namespace halfwave {
@@ -29,6 +31,9 @@ constexpr int unroll_of() {
     return 2;
 }
 
+// How far, in units in the last place, a float result may be on the wrong side of a midpoint; -1: none is.
+constexpr int margin_of(Bound bound) { return bound.f32 == 0 || bound.decides_16_bits ? -1 : int(bound.f32); }
+
 template <class A, int data_, int outputs_>
 struct OperationOf {
   static constexpr int data = data_;
@@ -40,6 +45,8 @@ struct OperationOf {
 
 template <class A>
 struct Forward : OperationOf<A, A::info.data(), 1> {
+  static constexpr int factors = A::info.gated ? 0b10 : 0;
+  static constexpr int margin = margin_of(A::info.forward);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Forward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::forward(v...); }, in);
@@ -48,6 +55,8 @@ struct Forward : OperationOf<A, A::info.data(), 1> {
 
 template <class A>
 struct Backward : OperationOf<A, 2, 1> {
+  static constexpr int factors = 0b01;
+  static constexpr int margin = margin_of(A::info.backward);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Backward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward(v...); }, in);
@@ -56,6 +65,8 @@ struct Backward : OperationOf<A, 2, 1> {
 
 template <class A>
 struct BackwardFromOutput : OperationOf<A, 2, 1> {
+  static constexpr int factors = 0b01;
+  static constexpr int margin = margin_of(A::info.backward_from_output);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardFromOutput::operands>(
@@ -65,6 +76,8 @@ struct BackwardFromOutput : OperationOf<A, 2, 1> {
 
 template <class A>
 struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
+  static constexpr int factors = 0b01;
+  static constexpr int margin = -1;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     apply<ParameterTerms::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::parameter_terms(out, v...); }, in);
@@ -73,6 +86,8 @@ struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
 
 template <class A>
 struct BackwardGate : OperationOf<A, 3, 1> {
+  static constexpr int factors = 0b101;
+  static constexpr int margin = margin_of(A::info.backward);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardGate::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_gate(v...); }, in);
@@ -81,6 +96,8 @@ struct BackwardGate : OperationOf<A, 3, 1> {
 
 template <class A>
 struct BackwardUp : OperationOf<A, 3, 1> {
+  static constexpr int factors = 0b001;
+  static constexpr int margin = margin_of(A::info.backward);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardUp::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_up(v...); }, in);
@@ -89,6 +106,8 @@ struct BackwardUp : OperationOf<A, 3, 1> {
 
 template <class A>
 struct BackwardBoth : OperationOf<A, 3, 2> {
+  static constexpr int factors = BackwardGate<A>::factors;
+  static constexpr int margin = margin_of(A::info.backward);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     BackwardGate<A>::compute(in, out);
@@ -140,7 +159,15 @@ constexpr Blocks<T> blocks() {
 
 template <class Op>
 constexpr Operation operation() {
-  return {Op::data, Op::parameters, Op::outputs, blocks<Op, float>(), blocks<Op, double>()};
+  return {Op::data,
+          Op::parameters,
+          Op::outputs,
+          Op::factors,
+          Op::margin,
+          blocks<Op, float>(),
+          blocks<Op, double>(),
+          narrow_block<Op, Float16>,
+          narrow_block<Op, BFloat16>};
 }
 
 template <class A, size_t... i>
@@ -153,6 +180,7 @@ constexpr Row row() {
   Row r{};
   const auto set = [&](Role role, Operation o) { r.operations[static_cast<int>(role)] = o; };
   set(Role::forward, operation<Forward<A>>());
+  if constexpr (A::info.keeps_integers) r.operations[static_cast<int>(Role::forward)].integers = integer_blocks<A>;
   if constexpr (A::info.gated) {
     set(Role::backward, operation<BackwardBoth<A>>());
     set(Role::backward_gate, operation<BackwardGate<A>>());

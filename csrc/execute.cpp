@@ -19,9 +19,18 @@ constexpr std::size_t grain = 32768;
 
 std::ptrdiff_t item_size(Storage storage) {
   switch (storage) {
-    case Storage::float16: return 2;
-    case Storage::float32: return 4;
-    case Storage::float64: return 8;
+    case Storage::int8:
+    case Storage::uint8: return 1;
+    case Storage::float16:
+    case Storage::bfloat16:
+    case Storage::int16:
+    case Storage::uint16: return 2;
+    case Storage::float32:
+    case Storage::int32:
+    case Storage::uint32: return 4;
+    case Storage::float64:
+    case Storage::int64:
+    case Storage::uint64: return 8;
   }
   return 0;
 }
@@ -99,7 +108,8 @@ bool independent(const Call& call) {
   const std::ptrdiff_t item = item_size(call.storage);
   const int inputs = op.data + op.parameters;
   const auto range = [&](int k) {
-    const std::ptrdiff_t size = k >= op.data && k < inputs && item < 4 ? 4 : item;
+    const bool parameter = k >= op.data && k < inputs;
+    const std::ptrdiff_t size = !parameter ? item : is_integer(call.storage) ? 8 : std::max<std::ptrdiff_t>(item, 4);
     const auto first = reinterpret_cast<std::uintptr_t>(call.operands[k]);
     const std::uintptr_t last = first + std::uintptr_t(strides[k]) * (call.shape[0] - 1);
     return Range{std::min(first, last), std::max(first, last) + std::uintptr_t(size)};
@@ -142,6 +152,7 @@ void store_items(const char* mask, std::ptrdiff_t mask_stride, char* to, std::pt
 void store_where(const char* mask, std::ptrdiff_t mask_stride, char* to, std::ptrdiff_t stride, const char* from,
                  std::ptrdiff_t item, std::size_t n) {
   switch (item) {
+    case 1: return store_items<std::uint8_t>(mask, mask_stride, to, stride, from, n);
     case 2: return store_items<std::uint16_t>(mask, mask_stride, to, stride, from, n);
     case 4: return store_items<std::uint32_t>(mask, mask_stride, to, stride, from, n);
     case 8: return store_items<std::uint64_t>(mask, mask_stride, to, stride, from, n);

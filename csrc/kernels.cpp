@@ -61,9 +61,18 @@ void run(const Operation& op, Storage storage, char* const* operands, const ptrd
   for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
   const size_t n = end - begin;
   switch (storage) {
-    case Storage::float16: return compute<Half>(op, at, strides, n, streaming);
+    case Storage::float16: return compute<Narrow<Float16>>(op, at, strides, n, streaming);
+    case Storage::bfloat16: return compute<Narrow<BFloat16>>(op, at, strides, n, streaming);
     case Storage::float32: return compute<Native<float>>(op, at, strides, n, streaming);
     case Storage::float64: return compute<Native<double>>(op, at, strides, n, streaming);
+    case Storage::int8: return compute<Integers<int8_t, Storage::int8>>(op, at, strides, n, streaming);
+    case Storage::int16: return compute<Integers<int16_t, Storage::int16>>(op, at, strides, n, streaming);
+    case Storage::int32: return compute<Integers<int32_t, Storage::int32>>(op, at, strides, n, streaming);
+    case Storage::int64: return compute<Integers<int64_t, Storage::int64>>(op, at, strides, n, streaming);
+    case Storage::uint8: return compute<Integers<uint8_t, Storage::uint8>>(op, at, strides, n, streaming);
+    case Storage::uint16: return compute<Integers<uint16_t, Storage::uint16>>(op, at, strides, n, streaming);
+    case Storage::uint32: return compute<Integers<uint32_t, Storage::uint32>>(op, at, strides, n, streaming);
+    case Storage::uint64: return compute<Integers<uint64_t, Storage::uint64>>(op, at, strides, n, streaming);
   }
 }
 

@@ -35,6 +35,7 @@ constexpr RoleName role_names[] = {
 py::dict bound(const Bound& b) {
   py::dict d;
   d["float16"] = 0.5;
+  d["bfloat16"] = 0.5;
   d["float32"] = b.f32;
   d["float64"] = b.f64;
   return d;
@@ -53,6 +54,7 @@ py::dict describe(const Info& info, int row) {
   d["source"] = info.source;
   d["note"] = text(info.note);
   d["gated"] = info.gated;
+  d["keeps_integers"] = info.keeps_integers;
   d["from_output"] = text(info.from_output);
   d["domain"] = text(info.domain.text);
   d["from_output_domain"] = text(info.from_output_domain.text);

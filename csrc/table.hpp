@@ -11,9 +11,25 @@ constexpr int max_parameters = 3;
 constexpr int max_outputs = 3;
 constexpr int max_operands = max_data + max_parameters + max_outputs;
 
-// How data and results lie in memory. Parameters lie in the compute type: float for 16-bit and 32-bit data.
-enum class Storage : std::uint8_t { float16, float32, float64 };
-constexpr int storages = 3;
+// How data and results lie in memory. Parameters lie in the type that is computed with: float for 16-bit and 32-bit
+// floats; those of integers are int64.
+enum class Storage : std::uint8_t {
+  float16,
+  bfloat16,
+  float32,
+  float64,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64
+};
+constexpr int storages = 12;
+constexpr bool is_integer(Storage storage) { return storage >= Storage::int8; }
+constexpr int integer_storages = 8;
 
 // One formula over contiguous arrays of its compute type. `in` holds the data operands, then the parameters.
 template <class T>
@@ -23,16 +39,43 @@ struct Blocks {
   Function varying;  // each parameter is an array like the data
 };
 
+struct Operation;
+
+// The same over 16-bit floats, each parameter being one float. (Those that vary are staged through blocks of float.)
+using NarrowBlock = void (*)(const Operation&, const std::uint16_t* const* in, const float* const* parameters,
+                             std::uint16_t* const* out, std::size_t n);
+
+// The same for a forward function that keeps integers, over arrays of one of their types.
+struct IntegerBlocks {
+  using Function = void (*)(const void* x, const std::int64_t* const* parameters, void* y, std::size_t n);
+  Function uniform;
+  Function varying;
+};
+
 // What one ufunc computes.
 struct Operation {
   std::uint8_t data = 0;  // 0: the activation has no such operation
   std::uint8_t parameters = 0;
   std::uint8_t outputs = 0;
+  std::uint8_t factors = 0;  // bit k: the result is a multiple of data operand k
+  // How near to a midpoint between two 16-bit numbers a float result may lie without deciding between them, in units in
+  // its last place; -1: it always decides.
+  std::int8_t margin = -1;
   Blocks<float> f32{};
   Blocks<double> f64{};
+  NarrowBlock f16 = nullptr;
+  NarrowBlock bf16 = nullptr;
+  const IntegerBlocks* integers = nullptr;  // in the order of Storage, from int8 on
 
   constexpr explicit operator bool() const { return data != 0; }
   constexpr int operands() const { return data + parameters + outputs; }
+  constexpr bool is_factor(int k) const { return (factors >> k & 1) != 0; }
+  // The operand that the formula is a function of, and not only a multiple.
+  constexpr int first_not_factor() const {
+    int k = 0;
+    while (is_factor(k)) ++k;
+    return k;
+  }
 };
 
 // The operations that an activation may have. Operands: x is the input, y the output, g the upstream gradient; a gated

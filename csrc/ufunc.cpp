@@ -19,21 +19,73 @@ namespace {
 
 std::atomic<bool> direct_calls{true};
 
-constexpr const char* supported_dtypes = "float16, float32 and float64";
-
 struct Type {
   Storage storage;
-  int number;
-  int parameter_number;  // of the type that is computed with
+  int number;  // NumPy's; that of bfloat16 is known as soon as somebody uses it
+  int parameter_number;
 };
-constexpr Type types[storages] = {{Storage::float16, NPY_HALF, NPY_FLOAT},
-                                  {Storage::float32, NPY_FLOAT, NPY_FLOAT},
-                                  {Storage::float64, NPY_DOUBLE, NPY_DOUBLE}};
+
+constexpr Storage signed_storage(std::size_t size) {
+  return size == 1 ? Storage::int8 : size == 2 ? Storage::int16 : size == 4 ? Storage::int32 : Storage::int64;
+}
+constexpr Storage unsigned_storage(std::size_t size) {
+  return Storage(int(signed_storage(size)) - int(Storage::int8) + int(Storage::uint8));
+}
+
+// In ascending order, as NumPy looks for loops.
+constexpr Type types[] = {{Storage::float16, NPY_HALF, NPY_FLOAT},
+                          {Storage::float32, NPY_FLOAT, NPY_FLOAT},
+                          {Storage::float64, NPY_DOUBLE, NPY_DOUBLE},
+                          {signed_storage(sizeof(npy_byte)), NPY_BYTE, NPY_INT64},
+                          {unsigned_storage(sizeof(npy_ubyte)), NPY_UBYTE, NPY_INT64},
+                          {signed_storage(sizeof(npy_short)), NPY_SHORT, NPY_INT64},
+                          {unsigned_storage(sizeof(npy_ushort)), NPY_USHORT, NPY_INT64},
+                          {signed_storage(sizeof(npy_int)), NPY_INT, NPY_INT64},
+                          {unsigned_storage(sizeof(npy_uint)), NPY_UINT, NPY_INT64},
+                          {signed_storage(sizeof(npy_long)), NPY_LONG, NPY_INT64},
+                          {unsigned_storage(sizeof(npy_ulong)), NPY_ULONG, NPY_INT64},
+                          {signed_storage(sizeof(npy_longlong)), NPY_LONGLONG, NPY_INT64},
+                          {unsigned_storage(sizeof(npy_ulonglong)), NPY_ULONGLONG, NPY_INT64}};
+Type bfloat16{Storage::bfloat16, NPY_NOTYPE, NPY_FLOAT};
+
+// The class of a dtype that has a number: a borrowed reference to an immortal object.
+PyArray_DTypeMeta* dtype_class(int number) {
+  PyArray_Descr* descriptor = PyArray_DescrFromType(number);
+  PyArray_DTypeMeta* dtype = NPY_DTYPE(descriptor);
+  Py_DECREF(descriptor);
+  return dtype;
+}
+
+const char* name_in_module(PyTypeObject* type) {
+  const char* last = std::strrchr(type->tp_name, '.');
+  return last ? last + 1 : type->tp_name;
+}
+
+// Whether a dtype that NumPy has from elsewhere is the bfloat16 of ml_dtypes. We never import that package: whoever has
+// such an array has done so.
+bool is_bfloat16(int number) {
+  if (bfloat16.number != NPY_NOTYPE) return number == bfloat16.number;
+  PyArray_Descr* descriptor = PyArray_DescrFromType(number);
+  if (!descriptor) {
+    PyErr_Clear();
+    return false;
+  }
+  PyObject* scalar = reinterpret_cast<PyObject*>(descriptor->typeobj);
+  PyObject* module = PyObject_GetAttrString(scalar, "__module__");
+  const bool found = module && PyUnicode_Check(module) && PyUnicode_CompareWithASCIIString(module, "ml_dtypes") == 0 &&
+                     std::strcmp(name_in_module(descriptor->typeobj), "bfloat16") == 0 &&
+                     PyDataType_ELSIZE(descriptor) == 2 && (descriptor->kind == 'V' || descriptor->kind == 'f');
+  PyErr_Clear();
+  Py_XDECREF(module);
+  Py_DECREF(descriptor);
+  if (found) bfloat16.number = number;
+  return found;
+}
 
 const Type* type_of(int number) {
   for (const Type& type : types)
     if (type.number == number) return &type;
-  return nullptr;
+  return PyTypeNum_ISUSERDEF(number) && is_bfloat16(number) ? &bfloat16 : nullptr;
 }
 
 // What a ufunc of ours knows of itself; its address is in the ufunc's `data`.
@@ -45,10 +97,26 @@ struct Ufunc {
   int data, parameters, outputs;
   vectorcallfunc numpy_call = nullptr;
   PyObject* parameter_names[max_parameters] = {};
-  PyObject* defaults[max_parameters][storages + 1] = {};  // 0-d arrays by storage, and at last a Python float
+  // 0-d arrays of float, double and int64, and a Python float.
+  PyObject *default_f32[max_parameters] = {}, *default_f64[max_parameters] = {}, *default_i64[max_parameters] = {};
+  PyObject* default_number[max_parameters] = {};
+  bool has_bfloat16_loop = false;
   void* address = this;
 
   bool from_output() const { return role == Role::backward_from_output; }
+  bool keeps_integers() const { return role == Role::forward && info.keeps_integers; }
+  bool is_parameter(int operand) const { return operand >= data && operand < data + parameters; }
+  int operands() const { return data + parameters + outputs; }
+
+  // The type of a loop for data of NumPy's type `number`, or nullptr if there is none.
+  const Type* type(int number) const {
+    const Type* found = type_of(number);
+    return found && is_integer(found->storage) && !keeps_integers() ? nullptr : found;
+  }
+  const char* supported_dtypes() const {
+    return keeps_integers() ? "float16, bfloat16, float32, float64 and integers"
+                            : "float16, bfloat16, float32 and float64";
+  }
   const Condition& condition() const { return from_output() ? info.from_output_domain : info.domain; }
   const Operation& operation() const { return current_instruction_set().rows[row][role]; }
 
@@ -69,18 +137,13 @@ int loop(PyArrayMethod_Context* context, char* const* operands, const npy_intp* 
   return 0;
 }
 
-constexpr PyArrayMethod_StridedLoop* loops[storages] = {loop<Storage::float16>, loop<Storage::float32>,
-                                                        loop<Storage::float64>};
-
-// The class of a built-in dtype: a borrowed reference to an immortal object.
-PyArray_DTypeMeta* dtype_class(int number) {
-  PyArray_Descr* descriptor = PyArray_DescrFromType(number);
-  PyArray_DTypeMeta* dtype = NPY_DTYPE(descriptor);
-  Py_DECREF(descriptor);
-  return dtype;
+template <std::size_t... storage>
+PyArrayMethod_StridedLoop* loop_of(Storage wanted, std::index_sequence<storage...>) {
+  constexpr PyArrayMethod_StridedLoop* loops[] = {loop<Storage(storage)>...};
+  return loops[std::size_t(wanted)];
 }
 
-bool is_real(int number) { return PyTypeNum_ISBOOL(number) || PyTypeNum_ISINTEGER(number) || type_of(number); }
+bool is_real(int number) { return PyTypeNum_ISBOOL(number) || type_of(number); }
 
 const char* operand_name(const Ufunc& self, int k) {
   if (k >= self.data) return self.info.parameters[k - self.data].name;
@@ -92,18 +155,42 @@ const char* operand_name(const Ufunc& self, int k) {
 
 // "numpy.dtype[float32]" of a dtype class is more than a message needs.
 std::string dtype_name(PyArray_DTypeMeta* dtype) {
-  const char* name = reinterpret_cast<PyTypeObject*>(dtype)->tp_name;
-  const char* last = std::strrchr(name, '.');
-  return last ? last + 1 : name;
+  if (PyTypeNum_ISUSERDEF(dtype->type_num)) return name_in_module(dtype->scalar_type);
+  return name_in_module(reinterpret_cast<PyTypeObject*>(dtype));
+}
+
+bool is_python_number(PyArray_DTypeMeta* dtype) {
+  return dtype == &PyArray_PyFloatDType || dtype == &PyArray_PyLongDType;
+}
+
+// The number of the dtype that all of these promote to, NPY_NOTYPE if there is none. Python's own numbers have a say
+// among themselves only: NumPy would let a float make float32 of bfloat16.
+int promoted(PyArray_DTypeMeta* const given[], int n) {
+  PyArray_DTypeMeta* arrays[max_operands];
+  int m = 0;
+  for (int k = 0; k < n; ++k)
+    if (!is_python_number(given[k])) arrays[m++] = given[k];
+  if (m == 0)
+    for (; m < n; ++m) arrays[m] = given[m];
+  PyArray_DTypeMeta* common = m ? PyArray_PromoteDTypeSequence(m, arrays) : nullptr;
+  if (!common) {
+    PyErr_Clear();
+    return NPY_NOTYPE;
+  }
+  const int number = common == &PyArray_PyFloatDType  ? int(NPY_DOUBLE)
+                     : common == &PyArray_PyLongDType ? int(NPY_INTP)
+                                                      : common->type_num;
+  Py_DECREF(common);
+  return number;
 }
 
 // The dtype that results from the data operands alone; nullptr with an error set if there is none.
 const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[], PyArray_DTypeMeta* const signature[]) {
-  for (int k = self.data + self.parameters; k < self.data + self.parameters + self.outputs; ++k) {
+  for (int k = self.data + self.parameters; k < self.operands(); ++k) {
     if (!signature[k]) continue;
-    if (const Type* type = type_of(signature[k]->type_num)) return type;
+    if (const Type* type = self.type(signature[k]->type_num)) return type;
     PyErr_Format(PyExc_TypeError, "%s: dtype %s is not supported; allowed are %s", self.name.c_str(),
-                 dtype_name(signature[k]).c_str(), supported_dtypes);
+                 dtype_name(signature[k]).c_str(), self.supported_dtypes());
     return nullptr;
   }
   PyArray_DTypeMeta* given[max_operands];
@@ -112,53 +199,70 @@ const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[],
     if (op_dtypes[k]) given[n++] = op_dtypes[k];
   // A reduction knows the dtype of its second operand only.
   if (n == 0 && op_dtypes[self.data]) given[n++] = op_dtypes[self.data];
-  PyArray_DTypeMeta* common = n ? PyArray_PromoteDTypeSequence(n, given) : nullptr;
-  if (!common && n) PyErr_Clear();
-  int number = common ? common->type_num : NPY_NOTYPE;
-  // The abstract dtypes of Python's own numbers stand for NumPy's defaults.
-  if (common == &PyArray_PyFloatDType) number = NPY_DOUBLE;
-  if (common == &PyArray_PyLongDType) number = NPY_LONG;
-  Py_XDECREF(common);
+  const int number = promoted(given, n);
 
-  if (const Type* type = type_of(number)) return type;
+  if (const Type* type = self.type(number)) return type;
   // As np.exp promotes integers: to the smallest float that holds them.
-  const bool may_keep_integers = self.role == Role::forward && self.info.keeps_integers;
-  if (!may_keep_integers) {
+  if (!self.keeps_integers()) {
     if (PyTypeNum_ISBOOL(number) || number == NPY_BYTE || number == NPY_UBYTE) return type_of(NPY_HALF);
     if (number == NPY_SHORT || number == NPY_USHORT) return type_of(NPY_FLOAT);
     if (PyTypeNum_ISINTEGER(number)) return type_of(NPY_DOUBLE);
   }
   for (int k = 0; k < self.data; ++k) {
-    if (!op_dtypes[k] || type_of(op_dtypes[k]->type_num)) continue;
+    if (!op_dtypes[k] || is_python_number(op_dtypes[k])) continue;
+    const int own = op_dtypes[k]->type_num;
+    if (self.type(own) || (!self.keeps_integers() && is_real(own))) continue;
     PyErr_Format(PyExc_TypeError, "%s: %s has dtype %s; supported are %s", self.name.c_str(), operand_name(self, k),
-                 dtype_name(op_dtypes[k]).c_str(), supported_dtypes);
+                 dtype_name(op_dtypes[k]).c_str(), self.supported_dtypes());
     return nullptr;
   }
-  PyErr_Format(PyExc_TypeError, "%s: the dtypes of its operands have no common one among %s", self.name.c_str(),
-               supported_dtypes);
+  std::string names;
+  for (int k = 0; k < n; ++k) names += (k ? " and " : "") + dtype_name(given[k]);
+  PyErr_Format(PyExc_TypeError, "%s: the dtypes of its operands, %s, have no common one among %s; convert one of them",
+               self.name.c_str(), names.c_str(), self.supported_dtypes());
   return nullptr;
+}
+
+bool add_loop(PyObject* ufunc, const Ufunc& self, const Type& type) {
+  PyArray_DTypeMeta* dtypes[max_operands];
+  for (int k = 0; k < self.operands(); ++k)
+    dtypes[k] = dtype_class(self.is_parameter(k) ? type.parameter_number : type.number);
+  void* function = reinterpret_cast<void*>(loop_of(type.storage, std::make_index_sequence<storages>()));
+  PyType_Slot slots[] = {{NPY_METH_strided_loop, function}, {NPY_METH_unaligned_strided_loop, function}, {0, nullptr}};
+  PyArrayMethod_Spec spec{};
+  spec.name = self.name.c_str();
+  spec.nin = self.data + self.parameters;
+  spec.nout = self.outputs;
+  spec.casting = NPY_NO_CASTING;
+  spec.flags = NPY_ARRAYMETHOD_FLAGS(NPY_METH_NO_FLOATINGPOINT_ERRORS | NPY_METH_SUPPORTS_UNALIGNED);
+  spec.dtypes = dtypes;
+  spec.slots = slots;
+  return PyUFunc_AddLoopFromSpec(ufunc, &spec) == 0;
 }
 
 // NumPy calls this once for each new combination of dtypes that is not a loop itself. Parameters are converted to the
 // type that is computed with and have no say in the result's.
 int promote(PyObject* ufunc, PyArray_DTypeMeta* const op_dtypes[], PyArray_DTypeMeta* const signature[],
             PyArray_DTypeMeta* new_op_dtypes[]) {
-  const Ufunc& self = Ufunc::of(ufunc);
+  Ufunc& self = Ufunc::of(ufunc);
   const Type* type = result_type(self, op_dtypes, signature);
   if (!type) return -1;
-  const int first_output = self.data + self.parameters;
-  for (int k = self.data; k < first_output; ++k) {
+  for (int k = self.data; k < self.data + self.parameters; ++k) {
     PyArray_DTypeMeta* given = op_dtypes[k];
-    const bool python_number = given == &PyArray_PyFloatDType || given == &PyArray_PyLongDType;
-    if (given && !python_number && !is_real(given->type_num)) {
-      PyErr_Format(PyExc_TypeError, "%s: %s has dtype %s; it must be a real number, or an array of %s or integers",
-                   self.name.c_str(), operand_name(self, k), dtype_name(given).c_str(), supported_dtypes);
+    if (given && !is_python_number(given) && !is_real(given->type_num)) {
+      PyErr_Format(PyExc_TypeError,
+                   "%s: %s has dtype %s; it must be a real number, or an array of float16, bfloat16, float32, float64 "
+                   "or integers",
+                   self.name.c_str(), operand_name(self, k), dtype_name(given).c_str());
       return -1;
     }
   }
-  for (int k = 0; k < first_output + self.outputs; ++k) {
-    const bool parameter = k >= self.data && k < first_output;
-    PyArray_DTypeMeta* dtype = dtype_class(parameter ? type->parameter_number : type->number);
+  if (type->storage == Storage::bfloat16 && !self.has_bfloat16_loop) {
+    if (!add_loop(ufunc, self, *type)) return -1;
+    self.has_bfloat16_loop = true;
+  }
+  for (int k = 0; k < self.operands(); ++k) {
+    PyArray_DTypeMeta* dtype = dtype_class(self.is_parameter(k) ? type->parameter_number : type->number);
     if (signature[k] && signature[k] != dtype) {
       PyErr_Format(PyExc_TypeError, "%s: no loop for the requested signature; its loops are listed in %s.types",
                    self.name.c_str(), self.name.c_str());
@@ -171,47 +275,31 @@ int promote(PyObject* ufunc, PyArray_DTypeMeta* const op_dtypes[], PyArray_DType
 }
 
 bool add_loops(PyObject* ufunc, const Ufunc& self) {
-  const int operands = self.data + self.parameters + self.outputs;
-  for (int t = 0; t < storages; ++t) {
-    PyArray_DTypeMeta* dtypes[max_operands];
-    for (int k = 0; k < operands; ++k) {
-      const bool parameter = k >= self.data && k < self.data + self.parameters;
-      dtypes[k] = dtype_class(parameter ? types[t].parameter_number : types[t].number);
-    }
-    void* function = reinterpret_cast<void*>(loops[t]);
-    PyType_Slot slots[] = {
-        {NPY_METH_strided_loop, function}, {NPY_METH_unaligned_strided_loop, function}, {0, nullptr}};
-    PyArrayMethod_Spec spec{};
-    spec.name = self.name.c_str();
-    spec.nin = self.data + self.parameters;
-    spec.nout = self.outputs;
-    spec.casting = NPY_NO_CASTING;
-    spec.flags = NPY_ARRAYMETHOD_FLAGS(NPY_METH_NO_FLOATINGPOINT_ERRORS | NPY_METH_SUPPORTS_UNALIGNED);
-    spec.dtypes = dtypes;
-    spec.slots = slots;
-    if (PyUFunc_AddLoopFromSpec(ufunc, &spec) < 0) return false;
-  }
-  PyObject* pattern = PyTuple_New(operands);
+  for (const Type& type : types)
+    if (self.type(type.number) && !add_loop(ufunc, self, type)) return false;
+  PyObject* pattern = PyTuple_New(self.operands());
   PyObject* promoter = PyCapsule_New(reinterpret_cast<void*>(promote), "numpy._ufunc_promoter", nullptr);
   if (!pattern || !promoter) return false;
-  for (int k = 0; k < operands; ++k) PyTuple_SET_ITEM(pattern, k, Py_NewRef(Py_None));
+  for (int k = 0; k < self.operands(); ++k) PyTuple_SET_ITEM(pattern, k, Py_NewRef(Py_None));
   const int status = PyUFunc_AddPromoter(ufunc, pattern, promoter);
   Py_DECREF(pattern);
   Py_DECREF(promoter);
   return status == 0;
 }
 
-// The `types` attribute of a ufunc lists legacy loops only; ours are entered there for whoever looks.
+// The `types` attribute of a ufunc lists legacy loops only; ours are entered there for whoever looks. It has letters for
+// NumPy's own dtypes, and none for bfloat16.
 void list_types(PyUFuncObject* ufunc, const Ufunc& self) {
-  const int operands = self.data + self.parameters + self.outputs;
-  char* listed = new char[std::size_t(operands * storages)];
-  for (int t = 0; t < storages; ++t)
-    for (int k = 0; k < operands; ++k) {
-      const bool parameter = k >= self.data && k < self.data + self.parameters;
-      listed[t * operands + k] = char(parameter ? types[t].parameter_number : types[t].number);
-    }
+  char* listed = new char[std::size_t(self.operands()) * std::size(types)];
+  int n = 0;
+  for (const Type& type : types) {
+    if (!self.type(type.number)) continue;
+    for (int k = 0; k < self.operands(); ++k)
+      listed[n * self.operands() + k] = char(self.is_parameter(k) ? type.parameter_number : type.number);
+    ++n;
+  }
   ufunc->types = listed;
-  ufunc->ntypes = storages;
+  ufunc->ntypes = n;
 }
 
 // ---- Calls ------------------------------------------------------------------------------------------------------------
@@ -220,13 +308,22 @@ bool is_number(PyObject* object) {
   return PyFloat_CheckExact(object) || PyLong_CheckExact(object) || PyBool_Check(object);
 }
 
+bool is_bfloat16_scalar(PyObject* object) {
+  if (!PyArray_IsScalar(object, Generic) || PyArray_IsScalar(object, Number)) return false;
+  PyArray_Descr* descriptor = PyArray_DescrFromScalar(object);
+  const bool found = descriptor && type_of(descriptor->type_num) == &bfloat16;
+  Py_XDECREF(descriptor);
+  PyErr_Clear();
+  return found;
+}
+
 // The value of a real scalar, Python's or NumPy's, 0-d arrays included; nothing for whatever else it is.
 std::optional<double> scalar_value(PyObject* object) {
   if (PyFloat_CheckExact(object)) return PyFloat_AS_DOUBLE(object);
   const bool numpy_scalar = PyArray_IsScalar(object, Floating) || PyArray_IsScalar(object, Integer);
   const bool array = PyArray_CheckExact(object) && PyArray_NDIM(reinterpret_cast<PyArrayObject*>(object)) == 0 &&
                      is_real(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(object)));
-  if (!is_number(object) && !numpy_scalar && !array) return std::nullopt;
+  if (!is_number(object) && !numpy_scalar && !array && !is_bfloat16_scalar(object)) return std::nullopt;
   const double value = PyFloat_AsDouble(object);
   if (value == -1 && PyErr_Occurred()) {
     PyErr_Clear();
@@ -297,10 +394,24 @@ bool check_domain(const Ufunc& self, PyObject* const* given) {
 union Value {
   float f32;
   double f64;
+  npy_int64 i64;
 };
+
+// The value of a 0-d int64 array: what the parameters of integers have been converted to.
+const npy_int64* integer_value(PyObject* object) {
+  if (!PyArray_CheckExact(object)) return nullptr;
+  auto* array = reinterpret_cast<PyArrayObject*>(object);
+  if (PyArray_NDIM(array) != 0 || PyArray_TYPE(array) != NPY_INT64 || !PyArray_ISCARRAY_RO(array)) return nullptr;
+  return static_cast<const npy_int64*>(PyArray_DATA(array));
+}
 
 // A scalar parameter in the type that is computed with; false where the conversion is for NumPy to do.
 bool convert_parameter(const Type& type, PyObject* given, Value& converted) {
+  if (is_integer(type.storage)) {
+    const npy_int64* bound = integer_value(given);
+    if (bound) converted.i64 = *bound;
+    return bound != nullptr;
+  }
   const std::optional<double> value = scalar_value(given);
   if (!value) return false;
   if (type.parameter_number == NPY_DOUBLE) {
@@ -405,7 +516,7 @@ class DirectCall {
 
   bool read_inputs() {
     if (!PyArray_CheckExact(inputs_[0])) return false;
-    type_ = type_of(PyArray_TYPE(as_array(inputs_[0])));
+    type_ = self_.type(PyArray_TYPE(as_array(inputs_[0])));
     if (!type_) return false;
     for (int k = 0; k < self_.data; ++k)
       if (!is_plain(inputs_[k], type_->number) || !broadcast(as_array(inputs_[k]))) return false;
@@ -591,13 +702,138 @@ void missing_operand(const Ufunc& self, Py_ssize_t given) {
                self.data == 1 ? "" : "s", names.c_str(), given);
 }
 
-// The default of a parameter as an operand: for a plain array a 0-d array of the type that is computed with, since
-// NumPy takes a Python float four times as long.
-PyObject* default_operand(const Ufunc& self, int parameter, PyObject* x) {
-  if (PyArray_CheckExact(x))
-    if (const Type* type = type_of(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(x))))
-      return self.defaults[parameter][int(type->storage)];
-  return self.defaults[parameter][storages];
+// The default of a parameter as an operand: for an array a 0-d array of the type of its loop's parameters, since NumPy
+// takes a Python float four times as long, and would not make an integer of it.
+PyObject* default_operand(const Ufunc& self, int parameter, const Type* type) {
+  if (!type) return self.default_number[parameter];
+  switch (type->parameter_number) {
+    case NPY_FLOAT: return self.default_f32[parameter];
+    case NPY_DOUBLE: return self.default_f64[parameter];
+    default: return self.default_i64[parameter];
+  }
+}
+
+// ---- Parameters of integers -------------------------------------------------------------------------------------------
+
+struct Owned {
+  PyObject* object = nullptr;
+  ~Owned() { Py_XDECREF(object); }
+};
+
+// The type of a loop for integers if one will take these data, which are integers, else nullptr. `dtype` is that keyword's
+// value.
+const Type* integer_type(const Ufunc& self, PyObject* x, PyObject* dtype) {
+  PyObject* array = nullptr;
+  if (PyArray_Check(x))
+    array = Py_NewRef(x);
+  else if (PyArray_IsScalar(x, Generic) || PyLong_CheckExact(x) || PyList_Check(x) || PyTuple_Check(x))
+    array = PyArray_FROM_O(x);
+  const auto integral = [&](int number) {
+    const Type* type = self.type(number);
+    return type && is_integer(type->storage) ? type : nullptr;
+  };
+  const Type* type = array ? integral(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(array))) : nullptr;
+  if (type && dtype && dtype != Py_None) {
+    PyArray_Descr* descriptor = nullptr;
+    PyArray_DescrConverter(dtype, &descriptor);
+    type = descriptor ? integral(descriptor->type_num) : nullptr;
+    Py_XDECREF(descriptor);
+  }
+  PyErr_Clear();  // what is wrong with them is NumPy's to say
+  Py_XDECREF(array);
+  return type;
+}
+
+// int64 from whole numbers, saturated. Returns what is wrong with one that has no place there, or nullptr.
+const char* whole_numbers(const double* from, npy_int64* to, npy_intp n, bool saturate) {
+  for (npy_intp i = 0; i < n; ++i) {
+    if (!std::isfinite(from[i]) || std::trunc(from[i]) != from[i])
+      return "must be a whole number where x is of integers";
+    if (from[i] >= 0x1p63 && !saturate) return "must be below 2**63 where x is of uint64";
+    to[i] = from[i] >= 0x1p63    ? std::numeric_limits<npy_int64>::max()
+            : from[i] <= -0x1p63 ? std::numeric_limits<npy_int64>::min()
+                                 : npy_int64(from[i]);
+  }
+  return nullptr;
+}
+const char* whole_numbers(const npy_uint64* from, npy_int64* to, npy_intp n, bool saturate) {
+  constexpr npy_uint64 largest = npy_uint64(std::numeric_limits<npy_int64>::max());
+  for (npy_intp i = 0; i < n; ++i) {
+    if (from[i] > largest && !saturate) return "must be below 2**63 where x is of uint64";
+    to[i] = npy_int64(from[i] < largest ? from[i] : largest);
+  }
+  return nullptr;
+}
+const char* whole_numbers(const npy_int64* from, npy_int64* to, npy_intp n, bool) {
+  for (npy_intp i = 0; i < n; ++i) to[i] = from[i];
+  return nullptr;
+}
+
+bool fits(npy_int64 value, Storage storage) {
+  const bool is_signed = storage < Storage::uint8;
+  const int bits = 8 << ((int(storage) - int(Storage::int8)) % 4);
+  const npy_int64 low = is_signed ? -1 - ((npy_int64(1) << (bits - 2)) * 2 - 1) : 0;
+  const npy_int64 high = is_signed   ? -1 - low
+                         : bits < 64 ? (npy_int64(1) << bits) - 1
+                                     : std::numeric_limits<npy_int64>::max();
+  return low <= value && value <= high;
+}
+
+template <class T>
+PyObject* as_integers(const Ufunc& self, int k, const Type& type, PyObject* source, int number) {
+  const Parameter& parameter = self.info.parameters[k];
+  auto* from = reinterpret_cast<PyArrayObject*>(
+      PyArray_FROMANY(source, number, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST));
+  if (!from) return nullptr;
+  auto* result = reinterpret_cast<PyArrayObject*>(PyArray_SimpleNew(PyArray_NDIM(from), PyArray_DIMS(from), NPY_INT64));
+  const char* wrong = nullptr;
+  if (result) {
+    auto* values = static_cast<npy_int64*>(PyArray_DATA(result));
+    const npy_intp n = PyArray_SIZE(from);
+    wrong = whole_numbers(static_cast<const T*>(PyArray_DATA(from)), values, n, type.storage != Storage::uint64);
+    for (npy_intp i = 0; i < n && !wrong && parameter.is_result; ++i)
+      if (!fits(values[i], type.storage)) wrong = "must fit into the dtype of x";
+  }
+  if (wrong) {
+    PyErr_Format(PyExc_ValueError, "%s: %s %s", self.name.c_str(), parameter.name, wrong);
+    Py_CLEAR(result);
+  }
+  Py_DECREF(from);
+  return reinterpret_cast<PyObject*>(result);
+}
+
+// A parameter for data of integers, in int64: a new reference, or nullptr with an error set. What is not real, or is not
+// an array, is left as it is, for NumPy to refuse or to pass on.
+PyObject* integer_parameter(const Ufunc& self, int k, const Type& type, PyObject* given) {
+  if (given == self.default_i64[k]) return Py_NewRef(given);
+  PyObject* array = nullptr;
+  if (PyArray_Check(given) || PyArray_IsScalar(given, Generic) || PyFloat_Check(given) || PyList_Check(given) ||
+      PyTuple_Check(given)) {
+    array = PyArray_FROM_O(given);
+  } else if (PyLong_Check(given)) {
+    int overflow;
+    PyLong_AsLongLongAndOverflow(given, &overflow);
+    PyObject* far = overflow ? PyFloat_FromDouble(overflow * 0x1p100) : Py_NewRef(given);
+    array = far ? PyArray_FROM_O(far) : nullptr;
+    Py_XDECREF(far);
+  }
+  if (!array) {
+    PyErr_Clear();
+    return Py_NewRef(given);
+  }
+  const int number = PyArray_TYPE(reinterpret_cast<PyArrayObject*>(array));
+  const Type* own = type_of(number);
+  PyObject* result = nullptr;
+  if (!is_real(number))
+    result = Py_NewRef(given);
+  else if (own && own->storage == Storage::uint64)
+    result = as_integers<npy_uint64>(self, k, type, array, NPY_UINT64);
+  else if (own && !is_integer(own->storage))
+    result = as_integers<double>(self, k, type, array, NPY_DOUBLE);
+  else
+    result = as_integers<npy_int64>(self, k, type, array, NPY_INT64);
+  Py_DECREF(array);
+  return result;
 }
 
 // What stands in a ufunc's vectorcall slot: NumPy's ufuncs take no default operands and no operands by keyword, so the
@@ -620,8 +856,8 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
   PyObject* names[std::size(numpy_keywords)];
   Py_ssize_t kept = 0;
   PyObject* given[max_parameters] = {};
-  PyObject* out = nullptr;
-  PyObject* where = nullptr;
+  PyObject *out = nullptr, *where = nullptr, *dtype = nullptr;
+  bool chooses_loop = false;
 
   for (Py_ssize_t k = self.data; k < nargs && k < inputs; ++k) given[k - self.data] = args[k];
   for (Py_ssize_t i = 0; i < nkeywords; ++i) {
@@ -638,6 +874,9 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
     } else if (is_numpy_keyword(name)) {
       if (PyUnicode_CompareWithASCIIString(name, "out") == 0) out = value;
       if (PyUnicode_CompareWithASCIIString(name, "where") == 0) where = value;
+      if (PyUnicode_CompareWithASCIIString(name, "dtype") == 0) dtype = value;
+      chooses_loop |= PyUnicode_CompareWithASCIIString(name, "sig") == 0 ||
+                      PyUnicode_CompareWithASCIIString(name, "signature") == 0;
       names[kept] = name;
       filled[inputs + (nargs > inputs ? nargs - inputs : 0) + kept++] = value;
     } else {
@@ -646,6 +885,10 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
     }
   }
 
+  const Type* integers =
+      self.keeps_integers() && self.parameters && !chooses_loop ? integer_type(self, args[0], dtype) : nullptr;
+  const Type* type =
+      PyArray_CheckExact(args[0]) ? self.type(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(args[0]))) : nullptr;
   for (int k = 0; k < self.data; ++k) filled[k] = args[k];
   for (int k = 0; k < self.parameters; ++k) {
     if (!given[k] && self.info.parameters[k].required) {
@@ -653,10 +896,16 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
                    self.info.parameters[k].name, self.info.parameters[k].meaning);
       return nullptr;
     }
-    filled[self.data + k] = given[k] ? given[k] : default_operand(self, k, args[0]);
+    filled[self.data + k] = given[k] ? given[k] : default_operand(self, k, integers ? integers : type);
   }
   for (Py_ssize_t k = inputs; k < nargs; ++k) filled[k] = args[k];
   if (!check_domain(self, filled + self.data)) return nullptr;
+  Owned converted[max_parameters];
+  for (int k = 0; integers && k < self.parameters; ++k) {
+    converted[k].object = integer_parameter(self, k, *integers, filled[self.data + k]);
+    if (!converted[k].object) return nullptr;
+    filled[self.data + k] = converted[k].object;
+  }
 
   const bool positional_out = nargs > inputs;
   const bool plain = kept == (out != nullptr) + (where != nullptr) && !(out && positional_out);
@@ -678,23 +927,26 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
   return result;
 }
 
+template <class T>
+PyObject* zero_dimensional(int number, T value) {
+  PyObject* array = PyArray_SimpleNew(0, nullptr, number);
+  if (!array) return nullptr;
+  *static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array))) = value;
+  PyArray_CLEARFLAGS(reinterpret_cast<PyArrayObject*>(array), NPY_ARRAY_WRITEABLE);
+  return array;
+}
+
 bool make_defaults(Ufunc& self) {
   for (int k = 0; k < self.parameters; ++k) {
     const Parameter& parameter = self.info.parameters[k];
+    // Those of functions that keep integers are whole numbers, and do for either kind of data.
+    const bool whole = self.keeps_integers();
     self.parameter_names[k] = PyUnicode_InternFromString(parameter.name);
-    self.defaults[k][storages] = PyFloat_FromDouble(parameter.value);
-    if (!self.parameter_names[k] || !self.defaults[k][storages]) return false;
-    for (int t = 0; t < storages; ++t) {
-      PyObject* array = PyArray_SimpleNew(0, nullptr, types[t].parameter_number);
-      if (!array) return false;
-      void* value = PyArray_DATA(reinterpret_cast<PyArrayObject*>(array));
-      if (types[t].parameter_number == NPY_FLOAT)
-        *static_cast<float*>(value) = float(parameter.value);
-      else
-        *static_cast<double*>(value) = parameter.value;
-      PyArray_CLEARFLAGS(reinterpret_cast<PyArrayObject*>(array), NPY_ARRAY_WRITEABLE);
-      self.defaults[k][t] = array;
-    }
+    self.default_number[k] = whole ? PyLong_FromDouble(parameter.value) : PyFloat_FromDouble(parameter.value);
+    self.default_f32[k] = zero_dimensional(NPY_FLOAT, float(parameter.value));
+    self.default_f64[k] = zero_dimensional(NPY_DOUBLE, parameter.value);
+    self.default_i64[k] = zero_dimensional(NPY_INT64, npy_int64(parameter.value));
+    if (PyErr_Occurred()) return false;
   }
   return true;
 }

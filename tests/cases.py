@@ -53,6 +53,8 @@ def direct_calls(enabled: bool) -> Iterator[None]:
 def canonical(values: Any) -> np.ndarray:
     """The bits of values, every NaN being the same."""
     values = np.asarray(values)
+    if values.dtype.kind in "iu":
+        return values
     fmt = FORMATS[values.dtype.name]
     bits = np.array(values, order="C").view(fmt.bits)
     bits[np.isnan(values)] = np.array(np.nan, values.dtype).view(fmt.bits)

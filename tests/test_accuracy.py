@@ -101,7 +101,7 @@ def test_16_bit(case: Case, fmt: Format) -> None:
 @each_16_bit
 @each_case
 def test_16_bit_with_other_parameters(case: Case, fmt: Format) -> None:
-    """Half a unit for other parameters and other ups too, as far as float64 can tell."""
+    """At most 0.51 units with other parameters and other ups, as far as float64 can tell."""
     x = everything(fmt)
     for parameters in parameter_sets(case):
         inputs = (x,) if len(case.inputs) == 1 else (x, ups(x))
@@ -109,7 +109,7 @@ def test_16_bit_with_other_parameters(case: Case, fmt: Format) -> None:
         errors = error(case(*at), case.values(*at), fmt)
         trusted = ~case.ill_conditioned(*at)
         worst = np.argmax(np.where(trusted, errors, 0))
-        assert errors[worst] <= 0.5 + 1e-9, [float(v if np.isscalar(v) else v[worst]) for v in at]
+        assert errors[worst] <= 0.51, [float(v if np.isscalar(v) else v[worst]) for v in at]
 
 
 @each_dtype

@@ -97,13 +97,13 @@ class Job:
     name: str
     role: str
     index: int
-    fmt: Format
+    dtype: str
     operands: list[np.ndarray]
     expected: list[np.ndarray]
 
     def request(self, instructions: str) -> bytes:
         """What the runner reads."""
-        line = f"{instructions} {self.role} {self.fmt.name} {self.index} {self.operands[0].size}\n"
+        line = f"{instructions} {self.role} {self.dtype} {self.index} {self.operands[0].size}\n"
         return line.encode() + b"".join(a.tobytes() for a in self.operands)
 
 
@@ -113,7 +113,7 @@ def ufunc_jobs(case: Case, fmt: Format) -> list[Job]:
     for parameters in parameter_sets(case)[:3]:
         data = sampled(fmt, len(case.data))
         full = [np.full(data[0].size, p, fmt.computed) for p in parameters]
-        jobs.append(Job(case.name, case.role, _index(case.name), fmt, [*data, *full], [case.ufunc(*data, *full)]))
+        jobs.append(Job(case.name, case.role, _index(case.name), fmt.name, [*data, *full], [case.ufunc(*data, *full)]))
     return jobs
 
 
@@ -123,7 +123,21 @@ def term_jobs(name: str, fmt: Format) -> list[Job]:
     data = sampled(fmt, 2)
     full = [np.full(data[0].size, p, fmt.computed) for p in defaults(function, name)]
     terms = function.parameter_backward(*data, *full)
-    return [Job(name, "parameter_terms", _index(name), fmt, [*data, *full], list(terms))]
+    return [Job(name, "parameter_terms", _index(name), fmt.name, [*data, *full], list(terms))]
+
+
+def integer_jobs(case: Case) -> list[Job]:
+    """Each function that keeps integers, with each of their dtypes, bounds inside of their range and outside."""
+    jobs = []
+    for dtype in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"):
+        info = np.iinfo(dtype)
+        x = np.array([0, 1, 2, 3, 5, 6, 7, 100, info.max, info.max - 1, info.min, info.min + 1] * 9, dtype)
+        for first in (0, 3, -(2**40), 2**40):
+            # All ascending, as those of hardtanh are; a value that is stored has to fit.
+            given = [5 if p.name == "value" else first + k for k, p in enumerate(case.ufunc.parameters)]
+            bounds = [np.full(x.size, b, np.int64) for b in given]
+            jobs.append(Job(case.name, case.role, _index(case.name), dtype, [x, *bounds], [case.ufunc(x, *bounds)]))
+    return jobs
 
 
 def _index(name: str) -> int:
@@ -132,10 +146,12 @@ def _index(name: str) -> int:
 
 def all_jobs() -> list[Job]:
     """Every function, role and dtype."""
-    formats = [FORMATS[d] for d in ("float16", "float32", "float64")]
+    formats = [FORMATS[d] for d in ("float16", "bfloat16", "float32", "float64")]
     jobs = [job for case in CASES for fmt in formats for job in ufunc_jobs(case, fmt)]
     summed = [n for n, f in hw.functions().items() if f.parameter_backward]
-    return jobs + [job for name in summed for fmt in formats[1:] for job in term_jobs(name, fmt)]
+    keeping = [case for case in CASES if case.role == "forward" and case.reference.keeps_integers]
+    jobs += [job for case in keeping for job in integer_jobs(case)]
+    return jobs + [job for name in summed for fmt in formats[2:] for job in term_jobs(name, fmt)]
 
 
 def runner(objects: list[Path], target: Path) -> Path:
@@ -171,7 +187,7 @@ def test_neon_gives_the_same_bits(request: pytest.FixtureRequest, tmp_path: Path
                     results = results[expected.nbytes :]
                     wrong = np.flatnonzero(canonical(found) != canonical(expected))
                     assert wrong.size == 0, (
-                        f"{job.name} {job.role} {job.fmt.name} {instructions} {layout}: {wrong.size} differ, e.g. at "
+                        f"{job.name} {job.role} {job.dtype} {instructions} {layout}: {wrong.size} differ, e.g. at "
                         f"{[v[wrong[0]] for v in job.operands]}: {found[wrong[0]]!r}, here {expected[wrong[0]]!r}"
                     )
         assert len(results) == 0

@@ -16,7 +16,7 @@ struct SoftSign {
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
       .backward = {1, 1},
       .backward_from_output = {0.5, 0.5},
   };

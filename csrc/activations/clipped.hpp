@@ -119,9 +119,9 @@ struct HardSigmoid {
       .kink = "The derivative at -3 and at 3 is 0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .from_output = "1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0",
-      .forward = {0.5, 0.5},
-      .backward = {0.5, 0.5},
-      .backward_from_output = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
+      .backward = {0.5, 0.5, true},
+      .backward_from_output = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
 
@@ -200,7 +200,7 @@ struct HardSwish {
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .forward = {0.5, 0.5},
-      .backward = {0.5, 0.5},
+      .backward = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
 
@@ -229,8 +229,8 @@ struct HardMish {
       .derivative = "0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0",
       .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
       .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
-      .forward = {0.5, 0.5},
-      .backward = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
+      .backward = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
 
@@ -259,8 +259,8 @@ struct SparsePlus {
           "ICML 2016, arXiv:1602.02068.",
       .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
       .forward = {0.5, 0.5},
-      .backward = {0.5, 0.5},
-      .backward_from_output = {0.5, 0.5},
+      .backward = {0.5, 0.5, true},
+      .backward_from_output = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
 
@@ -294,7 +294,7 @@ struct SparseSigmoid {
       .kink = "The derivative at -1 and at 1 is 0.",
       .source = "The binary case of sparsemax: A. F. T. Martins and R. F. Astudillo, ICML 2016, arXiv:1602.02068.",
       .from_output = "1/2 if 0 < y < 1 else 0; just below x = 1, y rounds to 1 and the derivative to 0",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
 

@@ -83,7 +83,7 @@ struct Elu {
           "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
       .forward = {1, 1.5},
       .backward = {1, 1.5},
-      .backward_from_output = {1, 1},
+      .backward_from_output = {1, 1, true},
   };
 
   template <class V>
@@ -131,7 +131,7 @@ struct Selu {
       .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
       .forward = {1, 1.5},
       .backward = {1, 1.5},
-      .backward_from_output = {1, 1},
+      .backward_from_output = {1, 1, true},
   };
 
   template <class V>
@@ -176,7 +176,7 @@ struct Celu {
       .from_output = "1 if y > 0 else (y + alpha) / alpha; far below 0, y has lost the digits of exp(x / alpha)",
       .forward = {1, 1.5},
       .backward = {1, 1.5},
-      .backward_from_output = {1, 1},
+      .backward_from_output = {1, 1, true},
   };
 
   // With the default of 1 it is elu. Else x / alpha = t + low, and low = rest / alpha, where rest is exact.

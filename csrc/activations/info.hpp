@@ -7,7 +7,8 @@ struct Parameter {
   const char* name = nullptr;
   const char* meaning = nullptr;
   bool required = false;
-  double value = 0;  // the default
+  double value = 0;        // the default
+  bool is_result = false;  // the forward returns it, so that an integer has to fit into the result's type
 };
 
 // A condition on the parameters, true of NaN; `text` completes "… must be".
@@ -20,6 +21,9 @@ struct Condition {
 struct Bound {
   float f32 = 0;
   float f64 = 0;
+  // Whether a float result, rounded once more, is the right one for every 16-bit input, at the default parameters and
+  // g = 1. Few but piecewise polynomials have it; all others are computed in double where float does not decide.
+  bool decides_16_bits = false;
 };
 
 struct Info {

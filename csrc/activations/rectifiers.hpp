@@ -85,7 +85,7 @@ struct Prelu : LeakyRelu {
       .from_output_domain = {"weight must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else weight, the same as from x",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
   };
 };
 
@@ -105,8 +105,8 @@ struct Rrelu {
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
       .forward = {1, 1},
-      .backward = {1, 1},
-      .backward_from_output = {1, 1},
+      .backward = {1, 1, true},
+      .backward_from_output = {1, 1, true},
   };
   static constexpr int unroll = 4;
 
@@ -144,9 +144,9 @@ struct SquaredRelu {
       .source = "D. R. So et al., Primer: searching for efficient transformers for language modeling, NeurIPS 2021, "
                 "arXiv:2109.08668.",
       .from_output = "2 * sqrt(y)",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
       .backward = {0, 0},
-      .backward_from_output = {0.5, 0.5},
+      .backward_from_output = {0.5, 0.5, true},
   };
 
   template <class V>
@@ -179,8 +179,8 @@ struct StarRelu {
       .from_output_domain = {"scale must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "2 * sqrt(scale * (y - bias)); as y nears bias it has lost the digits of y - bias",
-      .forward = {1, 1},
-      .backward = {1, 1},
+      .forward = {1, 1, true},
+      .backward = {1, 1, true},
       .backward_from_output = {1, 1},
   };
 

@@ -18,7 +18,10 @@ struct Threshold {
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .keeps_integers = true,
       .parameters = {{.name = "threshold", .meaning = "border, any real number", .required = true},
-                     {.name = "value", .meaning = "output at and below the border, any real number", .required = true}},
+                     {.name = "value",
+                      .meaning = "output at and below the border, any real number",
+                      .required = true,
+                      .is_result = true}},
       .from_output_domain = {"value must be <= threshold: only then does y tell the piece",
                              [](const double* p) { return !(p[1] > p[0]); }},
       .from_output = "1 if y > threshold else 0, the same as from x",
@@ -96,7 +99,7 @@ struct SoftShrink {
       .domain = lambd_not_negative,
       .from_output_domain = lambd_not_negative,
       .from_output = "1 if y != 0 else 0, the same as from x",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
 

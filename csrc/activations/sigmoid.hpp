@@ -20,7 +20,7 @@ struct Sigmoid {
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
       .forward = {2, 2},
       .backward = {1, 2},
-      .backward_from_output = {2, 2},
+      .backward_from_output = {2, 2, true},
   };
 
   template <class V>
@@ -257,7 +257,7 @@ struct Tanh {
                      "derivative with it",
       .forward = {1, 1},
       .backward = {1, 2},
-      .backward_from_output = {2, 2},
+      .backward_from_output = {2, 2, true},
   };
 
   template <class V>

@@ -149,6 +149,40 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return _mm256_set_m128(_mm256_cvtpd_ps(high.v), _mm256_cvtpd_ps(low.v));
 }
 
+HALFWAVE_INLINE Vec<float> add_where(MaskFloat m, Vec<float> a, Vec<float> b) {
+  return _mm256_add_ps(a.v, _mm256_and_ps(m.v, b.v));
+}
+
+HALFWAVE_INLINE __m256i rounded_to_bfloat(Vec<float> a) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+}
+HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float>& odd) {
+  const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  even = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+  odd = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(int(0xffff0000u))));
+}
+HALFWAVE_INLINE void store_high_halves(uint16_t* p, __m256i even, __m256i odd) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xaa));
+}
+HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, rounded_to_bfloat(even), rounded_to_bfloat(odd));
+}
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const __m256i half = _mm256_set1_epi32(0x8000);
+  store_high_halves(p, _mm256_add_epi32(_mm256_castps_si256(even.v), half),
+                    _mm256_add_epi32(_mm256_castps_si256(odd.v), half));
+}
+
+template <int dropped, int margin>
+HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a) {
+  constexpr int half = 1 << (dropped - 1);
+  const __m256i shifted = _mm256_add_epi32(_mm256_castps_si256(a.v), _mm256_set1_epi32(half + margin));
+  const __m256i distance = _mm256_and_si256(shifted, _mm256_set1_epi32(2 * half - 1));
+  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(2 * margin + 1), distance))};
+}
+
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }

@@ -134,6 +134,42 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low.v)), _mm512_cvtpd_ps(high.v), 1);
 }
 
+HALFWAVE_INLINE Vec<float> add_where(__mmask16 m, Vec<float> a, Vec<float> b) {
+  return _mm512_mask_add_ps(a.v, m, a.v, b.v);
+}
+
+HALFWAVE_INLINE __m512i rounded_to_bfloat(Vec<float> a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+  const __m512i down = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  return _mm512_mask_add_epi32(down, odd, bits, _mm512_set1_epi32(0x8000));
+}
+HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float>& odd) {
+  const __m512i both = _mm512_loadu_si512(p);
+  even = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+  odd = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(int(0xffff0000u))));
+}
+HALFWAVE_INLINE void store_high_halves(uint16_t* p, __m512i even, __m512i odd) {
+  _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(even, 16), odd));
+}
+// Not by vcvtneps2bf16, which takes subnormal numbers for zeros.
+HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, rounded_to_bfloat(even), rounded_to_bfloat(odd));
+}
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const __m512i half = _mm512_set1_epi32(0x8000);
+  store_high_halves(p, _mm512_add_epi32(_mm512_castps_si512(even.v), half),
+                    _mm512_add_epi32(_mm512_castps_si512(odd.v), half));
+}
+
+template <int dropped, int margin>
+HALFWAVE_INLINE __mmask16 near_midpoint(Vec<float> a) {
+  constexpr int half = 1 << (dropped - 1);
+  const __m512i shifted = _mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(half + margin));
+  const __m512i distance = _mm512_and_si512(shifted, _mm512_set1_epi32(2 * half - 1));
+  return _mm512_cmple_epi32_mask(distance, _mm512_set1_epi32(2 * margin));
+}
+
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }

@@ -166,6 +166,38 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return vcombine_f32(vcvt_f32_f64(low.v), vcvt_f32_f64(high.v));
 }
 
+HALFWAVE_INLINE Vec<float> add_where(MaskFloat m, Vec<float> a, Vec<float> b) {
+  return a + Vec<float>(vreinterpretq_f32_u32(vandq_u32(m.v, vreinterpretq_u32_f32(b.v))));
+}
+
+HALFWAVE_INLINE uint32x4_t rounded_to_bfloat(Vec<float> a) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(a.v);
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  return vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+}
+HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float>& odd) {
+  const uint32x4_t both = vreinterpretq_u32_u16(vld1q_u16(p));
+  even = vreinterpretq_f32_u32(vshlq_n_u32(both, 16));
+  odd = vreinterpretq_f32_u32(vandq_u32(both, vdupq_n_u32(0xffff0000u)));
+}
+HALFWAVE_INLINE void store_high_halves(uint16_t* p, uint32x4_t even, uint32x4_t odd) {
+  vst1q_u16(p, vreinterpretq_u16_u32(vsriq_n_u32(odd, even, 16)));
+}
+HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, rounded_to_bfloat(even), rounded_to_bfloat(odd));
+}
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const uint32x4_t half = vdupq_n_u32(0x8000);
+  store_high_halves(p, vaddq_u32(vreinterpretq_u32_f32(even.v), half), vaddq_u32(vreinterpretq_u32_f32(odd.v), half));
+}
+
+template <int dropped, int margin>
+HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a) {
+  constexpr int half = 1 << (dropped - 1);
+  const uint32x4_t shifted = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(half + margin));
+  return {vcleq_u32(vandq_u32(shifted, vdupq_n_u32(2 * half - 1)), vdupq_n_u32(2 * margin))};
+}
+
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }
 

@@ -117,6 +117,38 @@ HALFWAVE_INLINE uint16_t half_from_float(float f) {
   return uint16_t(sign | ((rounded - 0x38000000) >> 13));
 }
 
+// a + b where m, for an a that is not -0.
+HALFWAVE_INLINE Vec<float> add_where(bool m, Vec<float> a, Vec<float> b) { return m ? a + b : a; }
+
+// Two vectors of bfloat16, which lie in memory in any order that loads and stores agree on. A NaN has to end in sixteen
+// zeros, as one has that comes from a bfloat16, or from an operation on other numbers.
+HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float>& odd) {
+  uint16_t both[2];
+  memcpy(both, p, sizeof both);
+  even = Vec<float>::from_bits(uint32_t(both[0]) << 16);
+  odd = Vec<float>::from_bits(uint32_t(both[1]) << 16);
+}
+HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); };
+  const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
+  memcpy(p, both, sizeof both);
+}
+// The same where no number is halfway between two others.
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x8000) >> 16); };
+  const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
+  memcpy(p, both, sizeof both);
+}
+
+// Whether the lowest `dropped` bits, which a shorter significand has no room for, are those of the midpoint between two
+// such numbers, or at most `margin` units from it.
+template <int dropped, int margin>
+HALFWAVE_INLINE bool near_midpoint(Vec<float> a) {
+  constexpr uint32_t half = 1u << (dropped - 1);
+  const uint32_t shifted = Vec<float>::bits(a) + half + uint32_t(margin);
+  return (shifted & (2 * half - 1)) <= uint32_t(2 * margin);
+}
+
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   uint16_t h;
   memcpy(&h, p, sizeof h);

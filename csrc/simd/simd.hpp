@@ -12,10 +12,21 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define HALFWAVE_INLINE __forceinline
+#define HALFWAVE_NOINLINE __declspec(noinline)
 #define HALFWAVE_INLINE_LAMBDA
 #else
 #define HALFWAVE_INLINE inline __attribute__((always_inline))
+#define HALFWAVE_NOINLINE __attribute__((noinline))
 #define HALFWAVE_INLINE_LAMBDA __attribute__((always_inline))
+#endif
+
+// Before a loop: none of its iterations reads what another one writes.
+#if defined(__clang__)
+#define HALFWAVE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(_MSC_VER)
+#define HALFWAVE_INDEPENDENT __pragma(loop(ivdep))
+#else
+#define HALFWAVE_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
 #define HALFWAVE_ISA_IS_scalar 1

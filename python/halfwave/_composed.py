@@ -15,7 +15,8 @@ def crelu(x: Any, /, axis: int = -1) -> Any:
     Parameters
     ----------
     x : array_like
-        The input, of at least one dimension; float16, float32 or float64.
+        The input, of at least one dimension; float16, bfloat16, float32 or float64. Integers become floats as in
+        `numpy.exp`, since their negation may not fit.
     axis : int, default -1
         The axis that doubles in length.
 
@@ -36,8 +37,10 @@ def crelu(x: Any, /, axis: int = -1) -> Any:
     W. Shang, K. Sohn, D. Almeida and H. Lee, Understanding and improving convolutional neural networks via concatenated
     rectified linear units, ICML 2016, arXiv:1603.05201.
     """
-    from . import relu
+    from . import identity, relu
 
+    x = np.asanyarray(x)
+    x = x.astype(identity.resolve_dtypes((x.dtype, None))[-1], copy=False)
     return np.concatenate((relu(x), relu(np.negative(x))), axis=axis)
 
 
@@ -89,7 +92,7 @@ def rrelu_sample(
     Parameters
     ----------
     x : array_like
-        The input, float16, float32 or float64.
+        The input, float16, bfloat16, float32 or float64.
     lower, upper : float, default 1/8 and 1/3
         The range of the slopes, lower <= upper.
     rng : numpy.random.Generator

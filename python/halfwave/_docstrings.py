@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-_DTYPES = "float16, float32 and float64; integers and booleans are converted as by `numpy.exp`"
+_FLOATS = "float16, bfloat16 (of `ml_dtypes`), float32 and float64"
+_DTYPES = f"{_FLOATS}; integers and booleans are converted as by `numpy.exp`"
+_DTYPES_WITH_INTEGERS = f"{_FLOATS}; int8 to int64 and uint8 to uint64"
 
 _OPERANDS = {
     "x": "The input.",
@@ -77,14 +79,18 @@ def _formula(entry: dict[str, Any], role: str) -> str:
 
 def _parameter_section(entry: dict[str, Any], role: str, data: list[str], parameters: tuple[Any, ...]) -> str:
     lines = ["Parameters", "----------"]
+    keeps_integers = role == "forward" and entry["keeps_integers"]
+    dtypes = _DTYPES_WITH_INTEGERS if keeps_integers else _DTYPES
     for operand in data:
-        lines += [f"{operand} : array_like", f"    {_OPERANDS[operand]} {_DTYPES}."]
+        lines += [f"{operand} : array_like", f"    {_OPERANDS[operand]} {dtypes}."]
     for p in parameters:
         default = "" if p.default is None else f", default {p.default:.12g}"
         lines += [
             f"{p.name} : float or array_like{default}",
             f"    The {p.meaning}. Broadcasts; its dtype does not matter.",
         ]
+        if keeps_integers:
+            lines.append("    With integers for data, a whole number; beyond their range it is their last one.")
     if role == "backward" and entry["gated"]:
         lines += ["out : tuple of two ndarrays, optional", "    Where to store the results."]
     elif role != "parameter_backward":
@@ -128,7 +134,7 @@ def _notes(entry: dict[str, Any], role: str) -> str:
         bound = entry["bounds"][role]
         at = " at g = 1" if role != "forward" and not entry["gated"] else ""
         notes.append(
-            f"Error{at}: correctly rounded in float16, at most {_ulp(bound['float32'])} in float32 and "
+            f"Error{at}: correctly rounded in float16 and bfloat16, at most {_ulp(bound['float32'])} in float32 and "
             f"{_ulp(bound['float64'])} in float64. The bits of a result depend on its own operands only."
         )
     if entry["note"]:

@@ -34,7 +34,7 @@ def unbroadcast(grad: Any, shape: int | tuple[int, ...]) -> Any:
     Parameters
     ----------
     grad : array_like
-        The gradient, float16, float32 or float64, of any memory layout.
+        The gradient, float16, bfloat16, float32 or float64, of any memory layout.
     shape : int or tuple of ints
         The operand's shape; it must broadcast to that of `grad`.
 
@@ -53,13 +53,24 @@ def unbroadcast(grad: Any, shape: int | tuple[int, ...]) -> Any:
     """
     array = np.asarray(grad)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if array.dtype.type not in (np.float16, np.float32, np.float64):
-        raise TypeError(f"unbroadcast: grad has dtype {array.dtype}; supported are float16, float32 and float64")
+    if not _is_kept(array.dtype):
+        raise TypeError(
+            f"unbroadcast: grad has dtype {array.dtype}; supported are float16, bfloat16, float32 and float64"
+        )
     padded = (1,) * (array.ndim - len(shape)) + shape
     if len(padded) != array.ndim or any(p not in (1, n) for p, n in zip(padded, array.shape, strict=True)):
         raise ValueError(f"unbroadcast: shape {shape} does not broadcast to that of grad, {array.shape}")
     total = _core.sum_forward(_IDENTITY, [np.asarray(array, _computed(array.dtype))], _summed(array.ndim, shape))
     return _finish(total, shape, array.dtype)
+
+
+def _is_kept(dtype: np.dtype[Any]) -> bool:
+    """Whether there is a loop for this dtype. (That of bfloat16 cannot be named without importing `ml_dtypes`.)"""
+    identity = _core.catalogue[_IDENTITY]["ufuncs"]["forward"]
+    try:
+        return bool(identity.resolve_dtypes((dtype, None))[-1].type is dtype.type)
+    except TypeError:
+        return False
 
 
 def _computed(dtype: np.dtype[Any]) -> np.dtype[Any]:

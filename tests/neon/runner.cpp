@@ -41,9 +41,18 @@ struct Stored {
   Storage storage;
   std::size_t size;
 };
-const std::pair<const char*, Stored> storage_names[] = {{"float16", {Storage::float16, 2}},
-                                                        {"float32", {Storage::float32, 4}},
-                                                        {"float64", {Storage::float64, 8}}};
+const std::pair<const char*, Stored> storage_names[] = {
+    {"float16", {Storage::float16, 2}}, {"bfloat16", {Storage::bfloat16, 2}}, {"float32", {Storage::float32, 4}},
+    {"float64", {Storage::float64, 8}}, {"int8", {Storage::int8, 1}},         {"int16", {Storage::int16, 2}},
+    {"int32", {Storage::int32, 4}},     {"int64", {Storage::int64, 8}},       {"uint8", {Storage::uint8, 1}},
+    {"uint16", {Storage::uint16, 2}},   {"uint32", {Storage::uint32, 4}},     {"uint64", {Storage::uint64, 8}}};
+
+// The size of an operand's elements: parameters lie in the type that is computed with.
+std::size_t item_size(const Operation& op, int operand, const Stored& stored) {
+  const bool parameter = operand >= op.data && operand < op.data + op.parameters;
+  if (!parameter) return stored.size;
+  return is_integer(stored.storage) || stored.storage == Storage::float64 ? 8 : 4;
+}
 
 using Bytes = std::vector<char>;
 
@@ -58,10 +67,10 @@ void run(const InstructionSet& set, const Operation& op, const Stored& stored, s
   std::vector<char*> pointers;
   std::vector<std::ptrdiff_t> strides;
   for (int k = 0; k < op.operands(); ++k) {
-    const bool parameter = k >= op.data && k < op.data + op.parameters;
-    const std::size_t item = parameter && stored.size < sizeof(float) ? sizeof(float) : stored.size;
+    const std::size_t item = item_size(op, k, stored);
     memory.emplace_back(n * step * item);
-    if (k < op.data + op.parameters) copy(inputs[std::size_t(k)].data(), item, memory.back().data(), step * item, item, n);
+    if (k < op.data + op.parameters)
+      copy(inputs[std::size_t(k)].data(), item, memory.back().data(), step * item, item, n);
     strides.push_back(std::ptrdiff_t(step * item));
   }
   for (Bytes& m : memory) pointers.push_back(m.data());
@@ -88,8 +97,7 @@ int main(int argc, char** argv) {
     const Stored& stored = find(storage_names, storage);
     std::vector<Bytes> inputs;
     for (int k = 0; k < op.data + op.parameters; ++k) {
-      const std::size_t item = k >= op.data && stored.size < sizeof(float) ? sizeof(float) : stored.size;
-      inputs.emplace_back(n * item);
+      inputs.emplace_back(n * item_size(op, k, stored));
       jobs.read(inputs.back().data(), std::streamsize(inputs.back().size()));
     }
     for (const std::size_t step : {1, 3}) run(set, op, stored, n, step, inputs, results);

@@ -15,7 +15,7 @@ from .rounding import FORMATS, Array, Format, distance, error, exact_error, exac
 
 _FAR_OFF = 2.0**10  # ULP, from which on overflow and NaN are told apart
 _NOISE = 2.0**-20  # ULP, by which float64's own rounding can be wrong about a float32 result
-_FEW = 64
+_FEW = 256  # in bfloat16, 128 subnormal x have an x/2 + c*x*x beside a midpoint
 _STRIDE = 16  # a root in float32 could be seen in the neighbouring numbers up to this distance
 
 
