@@ -12,7 +12,8 @@
 #include "execute.hpp"
 #include "reduce.hpp"
 #include "threads.hpp"
-#include "ufunc.hpp"
+#include "ufunc/direct_call.hpp"
+#include "ufunc/ufunc.hpp"
 
 namespace py = pybind11;
 

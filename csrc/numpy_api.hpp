@@ -1,4 +1,4 @@
-// NumPy's C API, imported once, by ufunc.cpp.
+// NumPy's C API, imported once, by ufunc/ufunc.cpp.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN

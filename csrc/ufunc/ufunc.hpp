@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "activations/info.hpp"
-#include "numpy_api.hpp"
-#include "table.hpp"
+#include "../activations/info.hpp"
+#include "../numpy_api.hpp"
+#include "../table.hpp"
 
 namespace halfwave {
 
@@ -18,9 +18,5 @@ PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& na
 
 // Whether scalar parameters lie in the domain of one of our ufuncs; false with a Python error set.
 bool check_parameters(PyObject* ufunc, PyObject* const* parameters);
-
-// Calls that need nothing of NumPy's machinery go around it, with the same results; tests switch this off to compare.
-// Returns how it was.
-bool set_direct_calls(bool enabled);
 
 }  // namespace halfwave
