@@ -45,24 +45,15 @@ constexpr IntegerBlocks integer_blocks[integer_storages] = {
 
 // ---- Memory -----------------------------------------------------------------------------------------------------------
 
-template <class T, Storage storage>
-struct Integers {
-  using Stored = T;
-  static constexpr bool integral = true;
-  static constexpr int index = int(storage) - int(Storage::int8);
-};
-
 template <class T>
 HALFWAVE_INLINE bool is_packed(const void* p, ptrdiff_t stride) {
   return stride == sizeof(T) && reinterpret_cast<uintptr_t>(p) % alignof(T) == 0;
 }
 
 // Operands are the input, the parameters, the output.
-template <class Memory>
-  requires(Memory::integral)
-void compute(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
-  using T = typename Memory::Stored;
-  const IntegerBlocks& blocks = op.integers[Memory::index];
+template <class T, Storage storage>
+void run_integers(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
+  const IntegerBlocks& blocks = op.integers[int(storage) - int(Storage::int8)];
   const int output = 1 + op.parameters;
   bool varying = false;
   for (int k = 1; k < output; ++k) varying |= strides[k] != 0;
@@ -73,7 +64,7 @@ void compute(const Operation& op, char* const* operands, const ptrdiff_t* stride
   const bool direct =
       !streaming && is_packed<T>(operands[0], strides[0]) && is_packed<T>(operands[output], strides[output]);
   const size_t most = direct && !varying ? n : chunk;
-  size_t m = streaming ? until_aligned<Memory>(operands[output], n) : n < most ? n : most;
+  size_t m = first_piece<T>(operands[output], n, most, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
     for (int k = 1; k < output; ++k) {

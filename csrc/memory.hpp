@@ -1,4 +1,4 @@
-// How operands lie in memory, and how they get from there into contiguous arrays of the type that is computed with.
+// From strided memory into contiguous buffers, and back; past the cache too.
 #pragma once
 
 #if defined(__SSE2__) || defined(_M_X64)
@@ -32,7 +32,9 @@ HALFWAVE_INLINE void scatter_by(char* to, ptrdiff_t stride, const T* from, size_
 template <class T>
 void gather(T* to, const char* from, ptrdiff_t stride, size_t n) {
   constexpr ptrdiff_t item = sizeof(T);
-  if (stride == 2 * item)
+  if (stride == 0)
+    gather_by(to, from, 0, n);
+  else if (stride == 2 * item)
     gather_by(to, from, 2 * item, n);
   else if (stride == -item)
     gather_by(to, from, -item, n);
@@ -74,37 +76,35 @@ HALFWAVE_INLINE void put(char* to, const void* results, size_t bytes, bool strea
   memcpy(to + i, from + i, bytes - i);
 }
 
-// How many of n elements lie before the first line that is all theirs.
-template <class Memory>
-size_t until_aligned(const char* to, size_t n) {
-  const size_t missing = (line - reinterpret_cast<uintptr_t>(to) % line) % line / sizeof(typename Memory::Stored);
-  return missing == 0 ? (n < chunk ? n : chunk) : (n < missing ? n : missing);
+// An operand of n elements side by side: where it lies, or in the buffer.
+template <class T>
+const T* source(const char* from, ptrdiff_t stride, size_t n, T* buffer) {
+  if (stride == sizeof(T)) return reinterpret_cast<const T*>(from);
+  gather(buffer, from, stride, n);
+  return buffer;
 }
 
-// Stored in the type that is computed with: contiguous operands are used where they are.
+// Where results go side by side, and from there to where they belong.
 template <class T>
-struct Native {
-  using Stored = T;
-  using Compute = T;
+T* target(char* to, ptrdiff_t stride, T* buffer, bool streaming) {
+  return stride == sizeof(T) && !streaming ? reinterpret_cast<T*>(to) : buffer;
+}
+template <class T>
+void deliver(char* to, ptrdiff_t stride, const T* results, size_t n, bool streaming) {
+  if (stride != sizeof(T))
+    scatter(to, stride, results, n);
+  else if (streaming)
+    put(to, results, n * sizeof(T), streaming);
+}
 
-  static const T* load(const char* from, ptrdiff_t stride, size_t n, T* buffer) {
-    if (stride == sizeof(T)) return reinterpret_cast<const T*>(from);
-    gather(buffer, from, stride, n);
-    return buffer;
-  }
-  static T* target(char* to, ptrdiff_t stride, T* buffer, bool streaming) {
-    return stride == sizeof(T) && !streaming ? reinterpret_cast<T*>(to) : buffer;
-  }
-  static void store(const Operation&, const T* const*, bool, T* const* results, char* const* to,
-                    const ptrdiff_t* strides, size_t n, int outputs, bool streaming) {
-    for (int k = 0; k < outputs; ++k) {
-      if (strides[k] != sizeof(T))
-        scatter(to[k], strides[k], results[k], n);
-      else if (streaming)
-        put(to[k], results[k], n * sizeof(T), streaming);
-    }
-  }
-};
+// How many of n elements make the first piece: `most` or, where stores go by lines, those before the first line that is
+// all theirs.
+template <class T>
+size_t first_piece(const char* to, size_t n, size_t most, bool streaming) {
+  const size_t missing = (line - reinterpret_cast<uintptr_t>(to) % line) % line / sizeof(T);
+  const size_t piece = streaming && missing != 0 ? missing : most;
+  return n < piece ? n : piece;
+}
 
 }  // namespace
 }  // namespace halfwave

@@ -225,13 +225,6 @@ void narrow_block(const Operation& op, const uint16_t* const* in, const float* c
 
 // ---- Memory -----------------------------------------------------------------------------------------------------------
 
-template <class Format>
-struct Narrow {
-  using Stored = uint16_t;
-  static constexpr bool narrow = true;
-  using format = Format;
-};
-
 // A NaN of a payload that a bfloat16 has room for.
 HALFWAVE_INLINE float parameter_at(const char* p) {
   float value;
@@ -263,15 +256,13 @@ void narrow_uniform(const Operation& op, char* const* operands, const ptrdiff_t*
   const uint16_t* in[max_data];
   uint16_t* out[max_outputs];
   const size_t most = packed && !streaming ? n : chunk;
-  size_t m = streaming ? until_aligned<Narrow<Format>>(operands[inputs], n) : n < most ? n : most;
+  size_t m = first_piece<uint16_t>(operands[inputs], n, most, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
-    for (int k = 0; k < op.data; ++k) in[k] = Native<uint16_t>::load(at(k), strides[k], m, buffers[k]);
-    for (int k = inputs; k < op.operands(); ++k)
-      out[k - inputs] = Native<uint16_t>::target(at(k), strides[k], buffers[k], streaming);
+    for (int k = 0; k < op.data; ++k) in[k] = source(at(k), strides[k], m, buffers[k]);
+    for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = target(at(k), strides[k], buffers[k], streaming);
     (Format::has_range_of_float ? op.bf16 : op.f16)(op, in, parameters, out, m);
-    for (int k = inputs; k < op.operands(); ++k)
-      if (streaming || strides[k] != sizeof(uint16_t)) write(at(k), strides[k], out[k - inputs], m, streaming);
+    for (int k = inputs; k < op.operands(); ++k) deliver(at(k), strides[k], buffers[k], m, streaming);
   }
 }
 
@@ -309,7 +300,7 @@ void narrow_varying(const Operation& op, char* const* operands, const ptrdiff_t*
   const int inputs = op.data + op.parameters;
   for (int k = 0; k < inputs; ++k) in[k] = buffers[k];
   for (int k = 0; k < op.outputs; ++k) out[k] = buffers[inputs + k];
-  size_t m = streaming ? until_aligned<Narrow<Format>>(operands[inputs], n) : n < chunk ? n : chunk;
+  size_t m = first_piece<uint16_t>(operands[inputs], n, chunk, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     const size_t padded = (m + pair - 1) / pair * pair;
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
@@ -334,10 +325,8 @@ void narrow_varying(const Operation& op, char* const* operands, const ptrdiff_t*
   }
 }
 
-template <class Memory>
-  requires(Memory::narrow)
-void compute(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
-  using Format = typename Memory::format;
+template <class Format>
+void run_narrow(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
   bool varying = false;
   for (int k = op.data; k < op.data + op.parameters; ++k) varying |= strides[k] != 0;
   (varying ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n, streaming);

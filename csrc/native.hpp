@@ -1,0 +1,52 @@
+// float32 and float64: stored in the type that is computed with, contiguous operands are used where they are.
+#pragma once
+
+#include "memory.hpp"
+#include "table.hpp"
+
+namespace halfwave {
+namespace {
+
+inline const Blocks<float>& blocks_of(const Operation& op, float) { return op.f32; }
+inline const Blocks<double>& blocks_of(const Operation& op, double) { return op.f64; }
+
+template <class T>
+void run_native(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
+  constexpr ptrdiff_t item = sizeof(T);
+  const Blocks<T>& blocks = blocks_of(op, T());
+  const int inputs = op.data + op.parameters;
+
+  bool varying = false, packed = true, direct = !streaming;
+  for (int k = op.data; k < inputs; ++k) {
+    varying |= strides[k] != 0;
+    packed &= strides[k] == item;
+  }
+  for (int k = 0; k < op.data; ++k) direct &= strides[k] == item;
+  for (int k = inputs; k < op.operands(); ++k) direct &= strides[k] == item;
+
+  const T* in[max_operands];
+  T* out[max_operands];
+  if (direct && (packed || !varying)) {
+    for (int k = 0; k < inputs; ++k) in[k] = reinterpret_cast<const T*>(operands[k]);
+    for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = reinterpret_cast<T*>(operands[k]);
+    (varying ? blocks.varying : blocks.uniform)(in, out, n);
+    return;
+  }
+
+  alignas(64) T buffers[max_operands][chunk];
+  size_t m = first_piece<T>(operands[inputs], n, chunk, streaming);
+  for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
+    const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
+    for (int k = 0; k < inputs; ++k) {
+      const bool one = k >= op.data && !varying;
+      in[k] = source(at(k), strides[k], one ? 1 : m, buffers[k]);
+    }
+    for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = target(at(k), strides[k], buffers[k], streaming);
+    (varying ? blocks.varying : blocks.uniform)(in, out, m);
+    for (int k = inputs; k < op.operands(); ++k) deliver(at(k), strides[k], buffers[k], m, streaming);
+  }
+  if (streaming) finish_streaming();
+}
+
+}  // namespace
+}  // namespace halfwave
