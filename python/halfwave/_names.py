@@ -239,6 +239,6 @@ def resolve(value: Any, caller: str) -> Any:
 
     if isinstance(value, str):
         return _registry.get(value) or get(value)
-    if isinstance(value, np.ufunc | BoundActivation) and value.__name__ in _registry:
+    if isinstance(value, (np.ufunc, BoundActivation)) and value.__name__ in _registry:
         return value
     raise TypeError(f"{caller}: activation must be a name, a function of the catalogue or from get(), got {value!r}")

@@ -54,8 +54,12 @@ class Norms:
 
     def add(self, norm: float) -> None:
         """Count one batch's norm in."""
-        finite = math.isfinite(norm)
-        self.merge(Norms(1, norm, norm, norm) if finite else Norms(not_finite=1))
+        if not math.isfinite(norm):
+            self.not_finite += 1
+            return
+        self.count += 1
+        self.mean += (norm - self.mean) / self.count
+        self.least, self.greatest = min(self.least, norm), max(self.greatest, norm)
 
     def merge(self, other: Norms) -> None:
         """Count another's batches in."""
@@ -410,12 +414,12 @@ def _rows(values: NDArray[Any], unit_axis: int) -> NDArray[Any]:
 def _norm(gradient: NDArray[Any]) -> float:
     """The Euclidean norm; squares that could underflow or overflow are scaled first."""
     values = gradient.ravel()
-    if values.dtype.type not in (np.float32, np.float64):
+    if values.dtype not in _COUNTED:
         values = values.astype(np.float64)
+    square = float(np.vdot(values, values))
+    if 1e-20 < square < 1e20:
+        return math.sqrt(square)
     with np.errstate(all="ignore"):
-        square = float(np.vdot(values, values))
-        if 1e-20 < square < 1e20:
-            return math.sqrt(square)
         largest = float(np.max(np.abs(values), initial=0))
         if largest == 0 or not math.isfinite(largest):
             return largest
