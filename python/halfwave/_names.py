@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ._functions import _registry
+
 
 def _same(names: str, **others: str | tuple[str, dict[str, float]]) -> dict[str, tuple[str, dict[str, float]]]:
     """Names that are ours, and names that stand for one of ours, with the defaults that differ."""
@@ -235,8 +237,6 @@ def _describe(target: str, defaults: Mapping[str, float]) -> str:
 
 def resolve(value: Any, caller: str) -> Any:
     """The activation that an argument is or names, our own names first; `caller` begins the error's message."""
-    from ._functions import _registry
-
     if isinstance(value, str):
         return _registry.get(value) or get(value)
     if isinstance(value, (np.ufunc, BoundActivation)) and value.__name__ in _registry:
