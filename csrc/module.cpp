@@ -139,29 +139,38 @@ py::object sum_forward(int row, const std::vector<py::object>& operands, const s
 }
 
 template <class T>
-T* data_of(const py::object& array) {
-  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array.ptr())));
+T* data_of(PyObject* array) {
+  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)));
 }
 
 // Counts a batch of a layer in, and returns how many outputs were 0. `derivative` and `y` are both float32 or both
-// float64, of one shape, with units side by side; `passed` is int64 of shape (2, units), `mean` and `squares` float64.
-std::int64_t observe(const py::object& derivative, const py::object& y, double saturation, std::int64_t examples,
-                     const py::object& passed, const py::object& mean, const py::object& squares) {
-  auto* d = reinterpret_cast<PyArrayObject*>(derivative.ptr());
-  auto* v = reinterpret_cast<PyArrayObject*>(y.ptr());
-  const auto units = std::size_t(PyArray_DIM(v, 1));
-  const Batch batch{PyArray_BYTES(d),
-                    PyArray_BYTES(v),
-                    PyArray_STRIDE(d, 0),
-                    PyArray_STRIDE(v, 0),
-                    std::size_t(PyArray_DIM(v, 0)),
+// float64, of one shape, with units side by side; `passed` is int64 of shape (2, units), `mean` and `squares` float64. The
+// monitor calls it in every step of a training, so it is made by hand: pybind11 takes as long as a small batch.
+PyObject* observe(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+  auto* derivative = reinterpret_cast<PyArrayObject*>(arguments[0]);
+  auto* y = reinterpret_cast<PyArrayObject*>(arguments[1]);
+  const double saturation = PyFloat_AsDouble(arguments[2]);
+  const std::int64_t examples = PyLong_AsLongLong(arguments[3]);
+  if (PyErr_Occurred()) return nullptr;
+  const auto rows = std::size_t(PyArray_DIM(y, 0)), units = std::size_t(PyArray_DIM(y, 1));
+  const Batch batch{PyArray_BYTES(derivative),
+                    PyArray_BYTES(y),
+                    PyArray_STRIDE(derivative, 0),
+                    PyArray_STRIDE(y, 0),
+                    rows,
                     units,
                     saturation};
-  auto* counts = data_of<std::int64_t>(passed);
-  Observed seen{examples, counts, counts + units, data_of<double>(mean), data_of<double>(squares)};
+  auto* counts = data_of<std::int64_t>(arguments[4]);
+  Observed seen{examples, counts, counts + units, data_of<double>(arguments[5]), data_of<double>(arguments[6])};
   const InstructionSet& set = current_instruction_set();
-  return (PyArray_TYPE(v) == NPY_FLOAT ? set.observe_f32 : set.observe_f64)(batch, seen);
+  return PyLong_FromLongLong((PyArray_TYPE(y) == NPY_FLOAT ? set.observe_f32 : set.observe_f64)(batch, seen));
 }
+
+PyMethodDef methods[] = {
+    {"observe", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(observe)), METH_FASTCALL,
+     "observe(derivative: object, y: object, saturation: float, examples: int, passed: object, mean: object, "
+     "squares: object) -> int"},
+    {nullptr, nullptr, 0, nullptr}};
 
 void read_thread_count() {
   const char* given = std::getenv("HALFWAVE_NUM_THREADS");
@@ -206,7 +215,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_num_threads", &set_thread_count);
   m.def("set_streaming_size", &set_streaming_size);
   m.def("set_direct_calls", &set_direct_calls);
-  m.def("observe", &observe);
+  if (PyModule_AddFunctions(m.ptr(), methods) < 0) throw py::error_already_set();
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);
 }
