@@ -541,7 +541,7 @@ STRUCTS = (
     derivative_root("silu", -1.2784645, mpf(1) / 24, {"float": 4, "double": 9}),
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
-    derivative_root("mish", -1.1924312, mpf(1) / 8, {"float": 6, "double": 15}, leading_low="slope_low"),
+    derivative_root("mish", -1.1924312, mpf(1) / 4, {"float": 8, "double": 20}, leading_low="slope_low"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
     gate_slope("QuickGeluSlope", "quick_gelu_derivative", -ROOTS["quick_gelu_root"], 1.702),
     Struct(

@@ -111,85 +111,75 @@ struct Mish {
       .formula = "x * tanh(log(1 + exp(x)))",
       .derivative = "t + x * (1 - t**2) * sigmoid(x), t = tanh(log(1 + exp(x)))",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {1, 1},
+      .backward = {1, 1},
   };
 
-  // With q = e^-|x|: tanh(softplus(x)) = N / D, N = q^2 + 2q for x < 0, else 1 + 2q, and D = N + 2 or N + 2q^2. All of them
-  // are kept in two parts, what the second is for being the corrected division.
+  // tanh(softplus(x)) = h / d with e = e^x, h = e * (e + 2) and d = h + 2, each in two parts; `scaled` and h are times
+  // DecayRange's scale, so that they keep their digits down to the last subnormal result.
   template <class V>
   struct Fraction {
-    V q, q_low, n, n_low, d, d_low;
+    using Range = DecayRange<typename V::Scalar>;
+    V x, e, e_low, scaled, scaled_low, h, h_low, d, d_low;
 
-    explicit HALFWAVE_INLINE Fraction(V x) {
-      const V a = min(V(ExpRange<typename V::Scalar>::normal), abs(x));
-      const ExpReduction<V> e(-a);
-      const V u = exponent_from_low_bits(e.t);
-      const V uv = u * e.expm1();
-      q = u + uv;
-      q_low = (u - q) + uv;
-      const V two_q = q + q;
-      const auto negative = x < V(0);
-      const V n_minus = fma(q, q, two_q), n_plus = V(1) + two_q;
-      n = select(negative, n_minus, n_plus);
-      n_low = select(negative, fma(q, q, two_q - n_minus) + (two_q + V(2)) * q_low,
-                     (two_q - (n_plus - V(1))) + V(2) * q_low);
-      const V d_minus = V(2) + n, d_plus = fma(two_q, q, n);
-      d = select(negative, d_minus, d_plus);
-      d_low = n_low + select(negative, n - (d_minus - V(2)), fma(two_q, q, n - d_plus) + V(4) * q * q_low);
+    explicit HALFWAVE_INLINE Fraction(V input) {
+      x = min(V(one_above<V>), max(V(-Range::largest), input));
+      const Decay<V> decay(-x, V(0));
+      e = decay.value, e_low = decay.value_low;
+      scaled = decay.scaled, scaled_low = decay.scaled_low;
+      const V square = e * scaled, twice = scaled + scaled;
+      h = square + twice;
+      h_low = positive_sum_low(square, twice, h) + fma(fma(V(2), e, V(2)), scaled_low, fms(e, scaled, square));
+      const V unscaled = h * V(Range::unscale);
+      d = unscaled + V(2);
+      d_low = fma(h_low, V(Range::unscale), positive_sum_low(unscaled, V(2), d));
     }
   };
 
+  // From here on the function is x, and its derivative 1.
   template <class V>
-  static constexpr typename V::Scalar far_below = sizeof(typename V::Scalar) == 4 ? -20 : -42;
+  static constexpr typename V::Scalar one_above = sizeof(typename V::Scalar) == 4 ? 20 : 24;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const Fraction<V> f(x);
     const V reciprocal = V(1) / f.d;
-    const V ratio = f.n * reciprocal;
-    const V rest = fnma(ratio, f.d_low, fnma(ratio, f.d, f.n) + f.n_low);
-    const V far = times_exp(max(V(-ExpRange<typename V::Scalar>::any), x), min(V(0), x));
-    return select(x < V(far_below<V>), far, x * fma(rest, reciprocal, ratio));
+    const V ratio = f.h * reciprocal;
+    const V ratio_low = (fnma(f.d, ratio, f.h) + fnma(ratio, f.d_low, f.h_low)) * reciprocal;
+    const V y = f.x * ratio;
+    const V low = fma(f.x, ratio_low, fms(f.x, ratio, y));
+    const V below = copysign((y + low) * V(Fraction<V>::Range::unscale), x);
+    return select(x > V(one_above<V>), x, below);
   }
 
-  // x < 0: q * A / D^2 with A = 4(x + 1) + q * (4x + 6 + q * (4 + q)), which cancels near the root.
-  // x >= 0: 1 - q^2 * (2 - 4x + q * (4 - 4x + 4q)) / D^2.
+  // e * A / d^2 with A = 4(x + 1) + e * (4x + 6 + e * (4 + e)), which cancels near the root.
   template <class V>
   static HALFWAVE_INLINE V derivative(V x) {
     const Fraction<V> f(x);
     const V reciprocal = V(1) / f.d;
     const V correction = fnma(reciprocal, f.d, V(1)) - f.d_low * reciprocal;
 
-    const V c = fma(f.q, f.q, V(4) * f.q);
-    const V c_low = fma(f.q, f.q, V(4) * f.q - c) + f.q_low * fma(V(2), f.q, V(4));
-    const V bounded = max(V(far_below<V>), x);
-    const V b = fma(V(4), bounded, V(6));
-    const V b_low = exact_sum_low(V(4) * bounded, V(6), b);
+    const V four_e = V(4) * f.e, square = f.e * f.e, c = square + four_e;
+    const V c_low = positive_sum_low(square, four_e, c) + fma(f.e_low, fma(V(2), f.e, V(4)), fms(f.e, f.e, square));
+    const V four = V(4) * f.x;
+    const V b = four + V(6);
+    const V b_low = exact_sum_low(four, V(6), b);
     const V i = b + c;
     const V i_low = exact_sum_low(b, c, i) + (b_low + c_low);
-    const V p = f.q * i;
-    const V p_low = fms(f.q, i, p) + fma(f.q, i_low, f.q_low * i);
-    const V four = V(4) * bounded, l = four + V(4);
+    const V p = f.e * i;
+    const V p_low = fms(f.e, i, p) + fma(f.e, i_low, f.e_low * i);
+    const V l = four + V(4);
     const V a = l + p;
     const V a_low = exact_sum_low(l, p, a) + (exact_sum_low(four, V(4), l) + p_low);
-    const V k = f.q * a;
-    const V k_low = fms(f.q, a, k) + fma(f.q, a_low, f.q_low * a);
-    const V once = k * reciprocal;
-    const V once_low = fma(k_low, reciprocal, fms(k, reciprocal, once));
-    const V y = once * reciprocal;
-    const V negative = y + fma(once_low, reciprocal, fma(V(2) * y, correction, fms(once, reciprocal, y)));
-
-    const V above = min(V(ExpRange<typename V::Scalar>::normal), x);
-    const V m = fma(f.q, fma(V(-4), above, fma(V(4), f.q, V(4))), fma(V(-4), above, V(2)));
-    const V w = f.q * reciprocal;
-    const V w_low = fma(w, correction, fma(f.q_low, reciprocal, fms(f.q, reciprocal, w)));
-    const V wm = w * m;
-    const V positive = V(1) - fma(wm, w, V(2) * wm * w_low);
-
-    const V far = times_exp(max(V(-ExpRange<typename V::Scalar>::any), x) + V(1), min(V(0), x));
-    const V below = select(x < V(far_below<V>), far, near_root<MishDerivativeRoot<typename V::Scalar>>(x, negative));
-    return select(x >= V(0), positive, select(unordered(x, x), x, below));
+    // a / d^2 first, since scaled * a could overflow.
+    const V once = a * reciprocal;
+    const V once_low = fma(a_low, reciprocal, fma(once, correction, fms(a, reciprocal, once)));
+    const V twice = once * reciprocal;
+    const V twice_low = fma(once_low, reciprocal, fma(twice, correction, fms(once, reciprocal, twice)));
+    const V y = f.scaled * twice;
+    const V y_low = fma(f.scaled, twice_low, fma(f.scaled_low, twice, fms(f.scaled, twice, y)));
+    const V below = (y + y_low) * V(Fraction<V>::Range::unscale);
+    return select(x > V(one_above<V>), V(1), near_root<MishDerivativeRoot<typename V::Scalar>>(x, below));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {

@@ -180,27 +180,29 @@ template <>
 struct MishDerivativeRoot<float> {
   static constexpr float root = -0x1.31432cp+0f;
   static constexpr float value = 0x1.beb774p-31f;
-  static constexpr float radius = 0x1p-3f;
-  // (mish'(root + d) - mish'(root))/d for |d| < radius; 6 terms, relative error 2^-29.8.
-  static constexpr float slope[6] = {
-      0x1.115accp-2f, 0x1.a34a26p-3f, 0x1.574ecp-5f, -0x1.4c2802p-6f, -0x1.02ca68p-6f, -0x1.adefeep-9f
+  static constexpr float radius = 0x1p-2f;
+  // (mish'(root + d) - mish'(root))/d for |d| < radius; 8 terms, relative error 2^-29.9.
+  static constexpr float slope[8] = {
+      0x1.115accp-2f, 0x1.a34a26p-3f, 0x1.574f18p-5f, -0x1.4c24b8p-6f, -0x1.033b28p-6f, -0x1.b64acp-9f, 0x1.263a2ep-10f,
+      0x1.bbc1c2p-11f
   };
-  static constexpr float slope_low = -0x1.4bc2a4p-27f;
+  static constexpr float slope_low = -0x1.5097e4p-27f;
 };
 
 template <>
 struct MishDerivativeRoot<double> {
   static constexpr double root = -0x1.31432c0d12d84p+0;
   static constexpr double value = 0x1.dd827678b94bap-57;
-  static constexpr double radius = 0x1p-3;
-  // (mish'(root + d) - mish'(root))/d for |d| < radius; 15 terms, relative error 2^-60.9.
-  static constexpr double slope[15] = {
-      0x1.115acb42500bcp-2, 0x1.a34a251d8ad7bp-3, 0x1.574f121a868d4p-5, -0x1.4c222fe64c707p-6, -0x1.03369d4ac54b7p-6,
-      -0x1.b87ddfc07af35p-9, 0x1.1e5e17eacdf1ap-10, 0x1.0379a28da98bfp-10, 0x1.0a7a6e9c3f7b6p-12,
-      -0x1.60ce1ca549c1ep-15, -0x1.d7a32877159b7p-15, -0x1.aabd7be3bf6dap-17, 0x1.4a1ca8a2b4009p-16,
-      -0x1.59901f99c3a64p-14, -0x1.6bd3fcfe7551fp-12
+  static constexpr double radius = 0x1p-2;
+  // (mish'(root + d) - mish'(root))/d for |d| < radius; 20 terms, relative error 2^-60.5.
+  static constexpr double slope[20] = {
+      0x1.115acb42500bcp-2, 0x1.a34a251d8ad7bp-3, 0x1.574f121a868dcp-5, -0x1.4c222fe64cdedp-6, -0x1.03369d4ac93b1p-6,
+      -0x1.b87ddfb8207fdp-9, 0x1.1e5e184b6e97cp-10, 0x1.0379940ce4462p-10, 0x1.0a79536b4925bp-12,
+      -0x1.6012fd9bda463p-15, -0x1.d451ca0ea5084p-15, -0x1.1ca7e42f208f1p-16, 0x1.ee7ef1d207cfcp-21,
+      -0x1.37d57250d2bb4p-18, 0x1.747b46650ca06p-20, 0x1.b2340f915831ap-14, -0x1.64de3857aa002p-19,
+      -0x1.9ad3a283fcc41p-11, 0x1.1b2f7696986c8p-17, 0x1.4a0a6fad35446p-9
   };
-  static constexpr double slope_low = -0x1.76dc14c77b3fep-56;
+  static constexpr double slope_low = -0x1.77169a374131ep-56;
 };
 
 // silu_derivative(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, i = rint(min(near_steps a,

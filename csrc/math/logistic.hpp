@@ -122,13 +122,16 @@ HALFWAVE_INLINE V gate_slope(const LogisticTail<V>& f, V v, V v_low) {
   return fma(f.q, sum, f.q * low) * f.u;
 }
 
-// root + d, |d| < radius: a derivative near its zero, elsewhere `far`.
+// root + d, |d| < radius: a derivative near its zero, elsewhere `far`. The linear term is kept in two parts, since the
+// coefficient's rounding alone could be as much as the result's.
 template <class Root, class V>
 HALFWAVE_INLINE V near_root(V x, V far) {
-  const V d = x - V(Root::root);
-  V value = V(Root::value);
-  if constexpr (requires { Root::slope_low; }) value = fma(d, V(Root::slope_low), value);
-  return select(abs(d) < V(Root::radius), fma(d, polynomial(d, Root::slope), value), far);
+  const V d = x - V(Root::root), slope = V(Root::slope[0]);
+  V low = V(Root::value);
+  if constexpr (requires { Root::slope_low; }) low = fma(d, V(Root::slope_low), low);
+  const V linear = d * slope;
+  const V near = linear + fma(d * d, polynomial_from<1>(d, Root::slope), fms(d, slope, linear) + low);
+  return select(abs(d) < V(Root::radius), near, far);
 }
 // The same at x + x_low.
 template <class Root, class V>
