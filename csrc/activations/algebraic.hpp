@@ -16,9 +16,9 @@ struct SoftSign {
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f, true},
       .backward = {1, 1},
-      .backward_from_output = {0.5, 0.5},
+      .backward_from_output = {0.51f, 0.51f},
   };
 
   // 1 + |x| in two parts, its reciprocal as rounded, and by what factor that is too small.

@@ -119,7 +119,7 @@ struct HardSigmoid {
       .kink = "The derivative at -3 and at 3 is 0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .from_output = "1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f, true},
       .backward = {0.5, 0.5, true},
       .backward_from_output = {0.5, 0.5, true},
   };
@@ -199,8 +199,8 @@ struct HardSwish {
       .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {0.5, 0.5},
-      .backward = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f},
+      .backward = {0.51f, 0.51f, true},
   };
   static constexpr int unroll = 4;
 
@@ -229,7 +229,7 @@ struct HardMish {
       .derivative = "0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0",
       .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
       .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f, true},
       .backward = {0.5, 0.5, true},
   };
   static constexpr int unroll = 4;
@@ -258,7 +258,7 @@ struct SparsePlus {
           "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
           "ICML 2016, arXiv:1602.02068.",
       .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
-      .forward = {0.5, 0.5},
+      .forward = {0.51f, 0.51f},
       .backward = {0.5, 0.5, true},
       .backward_from_output = {0.5, 0.5, true},
   };
