@@ -111,8 +111,8 @@ struct Mish {
       .formula = "x * tanh(log(1 + exp(x)))",
       .derivative = "t + x * (1 - t**2) * sigmoid(x), t = tanh(log(1 + exp(x)))",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
-      .forward = {1, 1},
-      .backward = {1, 1},
+      .forward = {1.25f, 2},
+      .backward = {2, 2},
   };
 
   // tanh(softplus(x)) = h / d with e = e^x, h = e * (e + 2) and d = h + 2, each in two parts; `scaled` and h are times
