@@ -7,6 +7,7 @@ results can tell what was called.
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ class Call:
     names: dict[str, Any]
 
 
-class Peer:
+class Peer(ABC):
     """A library. `module` is what has to be importable."""
 
     name: ClassVar[str]
@@ -37,9 +38,9 @@ class Peer:
         self.threads = threads
         self.library = importlib.import_module(self.module)
 
+    @abstractmethod
     def call(self, cell: Cell, data: Data) -> Call:
         """Return how the cell is computed, or raise Unsupported."""
-        raise NotImplementedError
 
     def array(self, result: Any) -> Array:
         """Return a result as an array."""
