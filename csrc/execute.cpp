@@ -107,18 +107,28 @@ bool independent(const Call& call) {
   const std::ptrdiff_t* strides = call.strides[0];
   const std::ptrdiff_t item = item_size(call.storage);
   const int inputs = op.data + op.parameters;
-  const auto range = [&](int k) {
+  const auto size_of = [&](int k) {
     const bool parameter = k >= op.data && k < inputs;
-    const std::ptrdiff_t size = !parameter ? item : is_integer(call.storage) ? 8 : std::max<std::ptrdiff_t>(item, 4);
+    return !parameter ? item : is_integer(call.storage) ? 8 : std::max<std::ptrdiff_t>(item, 4);
+  };
+  const auto range = [&](int k) {
+    const std::ptrdiff_t size = size_of(k);
     const auto first = reinterpret_cast<std::uintptr_t>(call.operands[k]);
     const std::uintptr_t last = first + std::uintptr_t(strides[k]) * (call.shape[0] - 1);
     return Range{std::min(first, last), std::max(first, last) + std::uintptr_t(size)};
+  };
+  // Elements taken in turns, of which one steps over those of the other.
+  const auto interleaved = [&](int o, int k) {
+    const std::ptrdiff_t stride = std::abs(strides[o]);
+    if (strides[k] != strides[o]) return false;
+    const std::ptrdiff_t apart = ((call.operands[o] - call.operands[k]) % stride + stride) % stride;
+    return apart >= size_of(k) && stride - apart >= item;
   };
   for (int o = inputs; o < op.operands(); ++o) {
     if (strides[o] < item && strides[o] > -item) return false;
     for (int k = 0; k < o; ++k) {
       const bool same = call.operands[k] == call.operands[o] && strides[k] == strides[o];
-      if (!same && range(o).overlaps(range(k))) return false;
+      if (!same && range(o).overlaps(range(k)) && !interleaved(o, k)) return false;
     }
   }
   return true;
