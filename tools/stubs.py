@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -127,42 +128,47 @@ def ufunc_class(classes: Classes, ufunc: Any) -> str:
     """Return the class of a ufunc: with its floats kept, and with whatever else NumPy takes."""
     data, parameters = split(ufunc)
     given = [f"{p.name}: ArrayLike{default(p)}" for p in parameters]
-    kept = definition(
-        "    ",
-        "__call__",
-        [
-            *("self", *(f"{d}: NDArray[_Float]" for d in data), "/", *given),
-            *("*", "out: NDArray[_Float] | None = None", "**keywords: Unpack[_Keywords]"),
-        ],
-        "NDArray[_Float]",
+    calls = overloads(
+        data,
+        [*given, "*", "out: NDArray[_Float] | None = None", "**keywords: Unpack[_Keywords]"],
+        [*given, "*outputs: NDArray[Any]", "**keywords: Unpack[_AllKeywords]"],
     )
-    other = definition(
-        "    ",
-        "__call__",
-        [
-            *("self", *(f"{d}: ArrayLike" for d in data), "/", *given),
-            *("*outputs: NDArray[Any]", "**keywords: Unpack[_AllKeywords]"),
-        ],
-        "Any",
-    )
-    return classes.add(
-        class_name(data, parameters), f"class {{name}}(_Ufunc):\n    @overload\n{kept}\n    @overload\n{other}\n"
-    )
+    return classes.add(class_name(data, parameters), f"class {{name}}(_Ufunc):\n{calls}")
+
+
+def overloads(data: list[str], kept: list[str], other: list[str]) -> str:
+    """Return two calls: of arrays of floats, whose dtype is kept, and of whatever else there is."""
+    calls = ""
+    for operand, rest, result in (("NDArray[_Float]", kept, "NDArray[_Float]"), ("ArrayLike", other, "Any")):
+        arguments = ["self", *(f"{d}: {operand}" for d in data), "/", *rest]
+        calls += f"    @overload\n{definition('    ', '__call__', arguments, result)}\n"
+    return calls
 
 
 def function_class(classes: Classes, function: Any, role: str) -> str:
-    """Return the class of a plain function of several results."""
+    """Return the class of a plain function: of several results, or of a packed array."""
     data, parameters = split(function)
     operands = list(inspect.signature(function).parameters.values())
-    keywords = [f"{p.name}: {p.annotation}{default(p)}" for p in operands if p.kind is p.KEYWORD_ONLY]
-    count = len(parameters) if role == "parameter_backward" else 2
-    arguments = [
-        *("self", *(f"{d}: ArrayLike" for d in data), "/"),
-        *(f"{p.name}: ArrayLike{default(p)}" for p in parameters),
-        *(["*", *keywords] if keywords else []),
-    ]
-    call = definition("    ", "__call__", arguments, f"tuple[{', '.join(['Any'] * count)}]")
+    keywords = [p for p in operands if p.kind is p.KEYWORD_ONLY]
+
+    def arguments(annotation: Callable[[inspect.Parameter], str] = lambda p: p.annotation) -> list[str]:
+        given = [f"{p.name}: ArrayLike{default(p)}" for p in parameters]
+        return given + (["*", *(f"{p.name}: {annotation(p)}{default(p)}" for p in keywords)] if keywords else [])
+
     attributes = "    __name__: str\n    forward: _Activation\n"
+    if role == "packed":
+        attributes += f"    backward: {function_class(classes, function.backward, 'packed_backward')}\n"
+    if role.startswith("packed"):
+        name = "_Packed" + class_name(data, parameters)
+        call = overloads(
+            data, arguments(lambda p: p.annotation.replace("NDArray[Any]", "NDArray[_Float]")), arguments()
+        )
+    else:
+        name = "_Several" + class_name(data, parameters)
+        count = len(parameters) if role == "parameter_backward" else 2
+        several = f"tuple[{', '.join(['Any'] * count)}]"
+        operand_list = ["self", *(f"{d}: ArrayLike" for d in data), "/", *arguments()]
+        call = definition("    ", "__call__", operand_list, several) + "\n"
     for attribute, annotation in (
         ("formula", "str"),
         ("derivative", "str"),
@@ -170,8 +176,7 @@ def function_class(classes: Classes, function: Any, role: str) -> str:
         ("error_bound", "dict[str, float]"),
     ):
         attributes += f"    {attribute}: {annotation}\n" if hasattr(function, attribute) else ""
-    name = "_Several" + class_name(data, parameters)
-    return classes.add(name, f"class {{name}}:\n{attributes}{call}\n")
+    return classes.add(name, f"class {{name}}:\n{attributes}{call}")
 
 
 def documented(name: str, annotation: str, function: Any) -> str:

@@ -66,7 +66,7 @@ def _title(entry: dict[str, Any], role: str) -> str:
             "backward_up": f"Backward pass of `{name}`: the gradient with respect to `up`.",
             "parameter_backward": f"Backward pass of `{name}`: the gradients with respect to its parameters.",
             "packed": f"`{name}` of one array that holds both operands, which are not copied.",
-            "packed_backward": f"Backward pass of `{name}_packed`: both gradients, in one pass, packed as its input is.",
+            "packed_backward": f"Backward pass of `{name}_packed`: both gradients in one pass, packed as its input.",
         }[role]
         if not (entry["gated"] and role == "backward")
         else (
@@ -112,7 +112,7 @@ def _parameter_section(entry: dict[str, Any], role: str, data: list[str], parame
             lines.append("    With integers for data, a whole number; beyond their range it is their last one.")
     if packed:
         lines += ["layout : str", "    How gate and up lie in `x`. There is no default, since libraries differ:"]
-        lines += ["", *(f"    - \"{layout}\": {users}." for layout, users in LAYOUTS.items()), ""]
+        lines += ["", *(f'    - "{layout}": {users}.' for layout, users in LAYOUTS.items()), ""]
         lines += ["axis : int, default -1", "    The axis that is divided between them."]
         place = "it may be `x`" if role == "packed_backward" else "it may be a half of `x`"
         lines += ["out : ndarray, optional", f"    Where to store the result, of its shape; {place}."]

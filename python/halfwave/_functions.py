@@ -103,7 +103,7 @@ def _inspected(p: Parameter) -> inspect.Parameter:
 
 
 def _gated_backward(members: dict[str, Any], parameters: tuple[Parameter, ...]) -> Callable[..., Any]:
-    """Both gradients in one pass over memory; the ufunc behind has two outputs, which not every library's arrays take."""
+    """Both gradients in one pass over memory; one by one for arrays of libraries that may take no two-output ufunc."""
     data = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in operands(True, "backward")]
     kind, annotation = inspect.Parameter.KEYWORD_ONLY, "tuple[Any, Any] | None"
     out = inspect.Parameter("out", kind, default=None, annotation=annotation)
@@ -121,7 +121,7 @@ def _gated_backward(members: dict[str, Any], parameters: tuple[Parameter, ...]) 
 
 def _one_by_one(gradients: tuple[np.ufunc, np.ufunc], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     outputs = kwargs.pop("out", None) or (None, None)
-    gate, up = (f(*args, **kwargs, **({} if o is None else {"out": o})) for f, o in zip(gradients, outputs, strict=True))
+    gate, up = (f(*args, out=out, **kwargs) for f, out in zip(gradients, outputs, strict=True))
     return gate, up
 
 

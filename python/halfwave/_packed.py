@@ -18,9 +18,7 @@ _CHOICES = "; ".join(f"{layout!r} ({users})" for layout, users in LAYOUTS.items(
 _FLOATS = "efd"
 
 
-def packed_functions(
-    name: str, ufuncs: dict[str, Any], signature: inspect.Signature
-) -> dict[str, Callable[..., Any]]:
+def packed_functions(name: str, ufuncs: dict[str, Any], signature: inspect.Signature) -> dict[str, Callable[..., Any]]:
     """Make the forward and the backward function of a packed array from a gated unit's ufuncs, of this signature."""
     forward, gradients = ufuncs["forward"], (ufuncs["backward_gate"], ufuncs["backward_up"])
     parameters = _parameters(signature)
@@ -28,22 +26,25 @@ def packed_functions(
     def packed(x: Any, /, *values: Any, layout: Any = None, axis: int = -1, out: Any = None, **keywords: Any) -> Any:
         call = _Call(f"{name}_packed", forward, parameters, values, keywords)
         gate, up = call.halves(call.array("x", x), layout, axis)
-        call.check_out(out, call.broadcast("x", gate.shape))
+        if out is not None:
+            call.check_out(out, call.broadcast(gate.shape))
         return call(forward, gate, up, out=out)
 
     def packed_backward(
         g: Any, x: Any, /, *values: Any, layout: Any = None, axis: int = -1, out: Any = None, **keywords: Any
     ) -> Any:
         call = _Call(f"{name}_packed_backward", forward, parameters, values, keywords)
-        g, x = call.array("g", g), call.array("x", x)
+        g, x = g if type(g) in (int, float) else call.array("g", g), call.array("x", x)
         gate, up = call.halves(x, layout, axis)
-        if call.broadcast("each half of x", gate.shape, g=g.shape) != gate.shape:
-            raise ValueError(f"{call.name}: g and the parameters must broadcast to the halves of x, {gate.shape}")
-        call.check_out(out, x.shape)
-        if not isinstance(x, np.ndarray) or not isinstance(g, np.ndarray):
+        if call.broadcast(gate.shape, g=np.shape(g)) != gate.shape:
+            raise ValueError(f"{call.name}: g and the parameters must broadcast to a half of x, {gate.shape}")
+        if _is_foreign(x) or _is_foreign(g):
             return _joined([call(f, g, gate, up) for f in gradients], layout, axis)
         if out is None:
-            out = np.empty_like(x, call.result_dtype(gradients[0], g, x), subok=False)
+            same = x.dtype.char in _FLOATS and getattr(g, "dtype", x.dtype) is x.dtype
+            out = np.empty_like(x, x.dtype if same else call.result_dtype(gradients[0], g, x), subok=False)
+        else:
+            call.check_out(out, x.shape)
         call(ufuncs["backward"], g, gate, up, out=call.halves(out, layout, axis))
         return out
 
@@ -81,8 +82,8 @@ class _Call:
         values: tuple[Any, ...],
         keywords: dict[str, Any],
     ) -> None:
-        self.name, self.unit, self.values, self.keywords = name, unit, values, keywords
         names = [p.name for p in parameters]
+        self.name, self.unit, self.values, self.keywords, self.parameters = name, unit, values, keywords, names
         if len(values) > len(names):
             raise TypeError(
                 f"{name}() takes gate and up in one array and {len(names) or 'no'} parameters, got {len(values)} "
@@ -101,9 +102,10 @@ class _Call:
 
     def array(self, operand: str, value: Any) -> Any:
         """An operand as an array of a dtype that there is a loop for, or as it is if it is another library's array."""
-        if not (hasattr(value, "__array_ufunc__") and hasattr(value, "__array_function__")):
-            value = np.asarray(value)
-        if isinstance(value, np.ndarray) and value.dtype.char not in _FLOATS:
+        if _is_foreign(value):
+            return value
+        value = np.asanyarray(value)
+        if value.dtype.char not in _FLOATS:
             try:
                 self.result_dtype(self.unit, value)
             except TypeError:
@@ -115,10 +117,11 @@ class _Call:
 
     def result_dtype(self, ufunc: np.ufunc, *data: Any) -> np.dtype[Any]:
         """The dtype of a ufunc's result from that of its data operands, of which the last one counts for the others."""
-        dtypes = [a.dtype for a in data]
-        parameters = [float] * (self.unit.nin - 2)
+        dtypes = [getattr(a, "dtype", type(a)) for a in data]
+        parameters = [float] * len(self.parameters)
         dtypes += dtypes[-1:] * (ufunc.nin - len(dtypes) - len(parameters))
-        return ufunc.resolve_dtypes((*dtypes, *parameters, None))[-1]
+        result: np.dtype[Any] = ufunc.resolve_dtypes((*dtypes, *parameters, None))[-1]
+        return result
 
     def halves(self, x: Any, layout: Any, axis: int) -> tuple[Any, Any]:
         """The gate and up, as views."""
@@ -138,10 +141,12 @@ class _Call:
         first, last = x[(*before, slice(length // 2))], x[(*before, slice(length // 2, None))]
         return (first, last) if layout == "gate_first" else (last, first)
 
-    def broadcast(self, halves: str, shape: tuple[int, ...], **others: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the result of halves of `shape` with other operands and the parameters."""
-        shapes = {halves: shape, **others}
-        given = dict(zip((p.name for p in self.unit.parameters), self.values, strict=False)) | self.keywords
+    def broadcast(self, half: tuple[int, ...], **others: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the result of gate and up of shape `half` with other operands and the parameters."""
+        if not self.values and not self.keywords and all(shape == half for shape in others.values()):
+            return half
+        shapes = {"half of x": half, **others}
+        given = dict(zip(self.parameters, self.values, strict=False)) | self.keywords
         shapes |= {parameter: np.shape(value) for parameter, value in given.items()}
         try:
             return np.broadcast_shapes(*shapes.values())
@@ -151,12 +156,17 @@ class _Call:
 
     def check_out(self, out: Any, shape: tuple[int, ...]) -> None:
         """Refuse an `out` that is no array of the result's shape."""
-        if out is None:
-            return
         if not isinstance(out, np.ndarray):
             raise TypeError(f"{self.name}: out must be an array, got {type(out).__name__}")
         if out.shape != shape:
             raise ValueError(f"{self.name}: out has shape {out.shape}; it must be {shape}")
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether it is an array of another library that takes over NumPy's functions, as Dask's does."""
+    return (
+        not isinstance(value, np.ndarray) and hasattr(value, "__array_function__") and hasattr(value, "__array_ufunc__")
+    )
 
 
 def _joined(halves: list[Any], layout: str, axis: int) -> Any:
