@@ -185,16 +185,21 @@ struct SwiGluClamped {
   template <class V>
   static HALFWAVE_INLINE V backward_gate(V g, V gate, V up, V alpha, V limit) {
     const V by = factor(up, limit);
-    return select(gate < limit, gated_gradient(g, Swish::backward(g, gate, alpha), by, gate), flat(g, gate, by));
+    return select(inside(gate, limit), gated_gradient(g, Swish::backward(g, gate, alpha), by, gate), flat(g, gate, by));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V up, V alpha, V limit) {
     const V clamped = min(limit, gate);
-    return select(abs(up) < limit, gated_product(Swish::forward(clamped, alpha), g, clamped),
+    return select(inside(abs(up), limit), gated_product(Swish::forward(clamped, alpha), g, clamped),
                   flat(g, gate, factor(up, limit)));
   }
 
  private:
+  // A limit of infinity clamps nothing, infinities included.
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask inside(V x, V limit) {
+    return min(largest_finite<V>(), x) < limit;
+  }
   template <class V>
   static HALFWAVE_INLINE V factor(V up, V limit) {
     return clip(up, -limit, limit) + V(1);

@@ -652,8 +652,9 @@ REFERENCES: dict[str, Reference] = {
             _gpt_oss_slope(m, gate, alpha, limit) * (_clip(m, up, -limit, limit) + 1)
         ),
         derivative_up=lambda m, gate, up, alpha, limit: _gpt_oss(m, gate, alpha, limit) * _inside(m, up, -limit, limit),
-        parameter_sets=((1.0, 7.0), (1.702, 2.0), (-0.5, 3.0)),
+        parameter_sets=((1.0, 7.0), (1.702, 2.0), (-0.5, 3.0), (0.0, 1.5), (1.702, math.inf)),
         borders=lambda alpha, limit: (limit,),
+        outside=((1.702, -1.0),),
         bounds=(1,),
     ),
 }
