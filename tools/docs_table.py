@@ -18,10 +18,12 @@ HEADER = """\
 # Functions
 
 Every function is a `numpy.ufunc`, and `name.backward` is `name_backward`: the upstream gradient times the derivative, a
-ufunc too, except that the gated units' returns two gradients. Errors are bounds in units in the last place (ULP) of the
-exact result, float32 / float64, backward at gradient 1; 0 means exact, and float16 and bfloat16 results are correctly
-rounded. `from output` is for `name_backward_from_output`, where the derivative follows from the output. `*` marks
-parameters whose gradients `name_parameter_backward` sums. [dtypes.md](dtypes.md) says which dtypes there are.
+ufunc too, except that the gated units' returns two gradients; for an array that holds both their operands they have
+`name_packed` and `name_packed_backward`, which are told its layout ([training.md](training.md#gated-units)). Errors are
+bounds in units in the last place (ULP) of the exact result, float32 / float64, backward at gradient 1; 0 means exact,
+and float16 and bfloat16 results are correctly rounded. `from output` is for `name_backward_from_output`, where the
+derivative follows from the output. `*` marks parameters whose gradients `name_parameter_backward` sums.
+[dtypes.md](dtypes.md) says which dtypes there are.
 
 | function | parameters | formula | forward | backward | from output |
 |---|---|---|---|---|---|
