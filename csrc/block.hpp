@@ -110,8 +110,7 @@ struct BackwardBoth : OperationOf<A, 3, 2> {
   static constexpr int margin = margin_of(A::info.backward);
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    BackwardGate<A>::compute(in, out);
-    BackwardUp<A>::compute(in, out + 1);
+    apply<BackwardBoth::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::backward(out, v...); }, in);
   }
 };
 

@@ -175,6 +175,8 @@ def test_arrays_of_dask(layout: str) -> None:
     assert type(y) is type(dx) is type(lazy)
     assert equal_bits(y.compute(), hw.swiglu(gate, up))
     assert equal_bits(dx.compute(), hw.swiglu_packed_backward(g, x, layout=layout))
+    with pytest.raises(TypeError, match="out must be None"):
+        hw.swiglu_packed_backward(lazy_g, lazy, layout=layout, out=x)
     for result, expected in zip(hw.glu_backward(lazy_g, lazy_g, lazy_g), hw.glu_backward(g, g, g), strict=True):
         assert equal_bits(result.compute(), expected)
 
@@ -209,7 +211,7 @@ def test_one_operand_where_two_are_needed(name: str) -> None:
         with pytest.raises(TypeError, match=rf"\(g, gate, up\), 2 given; .*{name}_packed_backward\(g, x, layout"):
             backward(x, x)
     extra = [x] * len(unit.parameters)
-    with pytest.raises(TypeError, match=rf"one array .*; of two arrays there is {name}\(gate, up\)"):
+    with pytest.raises(TypeError, match=rf"one array .*; for two arrays there is {name}\(gate, up\)"):
         unit.packed(x, x, *extra, layout="gate_first")
 
 

@@ -493,6 +493,22 @@ def test_no_warning(case: Case, fmt: Format) -> None:
             case.ufunc(*(v[::2] for v in operands), *fmt.parameters(parameters))
 
 
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in CASES if c.role == "backward_gate"], ids=lambda c: c.name)
+def test_both_gradients_at_once_are_those_of_one_at_a_time(case: Case, fmt: Format) -> None:
+    """At special values and at ordinary ones, with every instruction set."""
+    unit, rng = hw.functions()[case.name], np.random.default_rng(5)
+    ordinary_values = [(rng.normal(size=999) * 5).astype(fmt.dtype) for _ in range(3)]
+    for operands, parameters in itertools.product(
+        (_everything_special(case, fmt), ordinary_values), parameter_sets(case)
+    ):
+        given = fmt.parameters(parameters)
+        expected = unit.backward_gate(*operands, *given), unit.backward_up(*operands, *given)
+        for name, direct in itertools.product(hw.instruction_sets(), (True, False)):
+            with instruction_set(name), direct_calls(direct):
+                assert all(map(equal_bits, unit.backward(*operands, *given), expected)), (name, parameters)
+
+
 @floating_point.needs_libm
 @each_dtype
 @each_case

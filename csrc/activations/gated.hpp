@@ -8,30 +8,49 @@
 namespace halfwave::activations {
 namespace {
 
-// a * b, where 0 times an infinity is the limit that it has in b: a is an activation, or its derivative, at `at`. There it
-// is 0 only where `at` is 0 or infinite; elsewhere it has underflowed.
+// a * b, where a is an activation, or its derivative, at `at`.
 template <class V>
-HALFWAVE_INLINE V gated_product(V a, V b, V at) {
-  const V y = a * b;
-  if (any(unordered(y, y))) [[unlikely]] {
+struct Product {
+  V a, b, at;
+  HALFWAVE_INLINE V value() const { return a * b; }
+  // What it is where that is not a number: 0 times an infinity is the limit that it has in b. a is 0 only where `at` is 0 or
+  // infinite; elsewhere it has underflowed.
+  HALFWAVE_INLINE V limit() const {
     const V largest = largest_finite<V>();
     const auto underflowed = (a == V(0)) & (abs(b) > largest) & (abs(at) > V(0)) & (abs(at) <= largest);
     const V factor = select(underflowed, copysign(V(1), a), a);
     return finite_for(b, factor) * finite_for(factor, b);
   }
+};
+template <class V>
+HALFWAVE_INLINE V gated_product(V a, V b, V at) {
+  const Product<V> product{a, b, at};
+  const V y = product.value();
+  if (any(unordered(y, y))) [[unlikely]]
+    return product.limit();
   return y;
+}
+// Both gradients, without a branch between them: the compiler shares what they have in common only where there is none.
+template <class V>
+HALFWAVE_INLINE void gated_products(V* y, const Product<V>& gate, const Product<V>& up) {
+  y[0] = gate.value();
+  y[1] = up.value();
+  if (any(unordered(y[0], y[1]))) [[unlikely]] {
+    y[0] = gate.limit();
+    y[1] = up.limit();
+  }
+}
+
+// Where a gradient, which is g times the derivative at x, comes from: it may be 0 for g's sake.
+template <class V>
+HALFWAVE_INLINE V origin(V g, V x) {
+  return select(g == V(0), g, x);
 }
 
 // The gradient on a flat piece of a function of two operands.
 template <class V>
 HALFWAVE_INLINE V flat(V g, V gate, V up) {
   return flat(flat(g, gate), up);
-}
-
-// (g * slope) * up, where g * slope may be 0 for g's sake.
-template <class V>
-HALFWAVE_INLINE V gated_gradient(V g, V gradient, V up, V gate) {
-  return gated_product(gradient, up, select(g == V(0), g, gate));
 }
 
 template <class Activation>
@@ -42,11 +61,16 @@ struct Gated {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_gate(V g, V gate, V up) {
-    return gated_gradient(g, Activation::backward(g, gate), up, gate);
+    return gated_product(Activation::backward(g, gate), up, origin(g, gate));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V) {
     return gated_product(Activation::forward(gate), g, gate);
+  }
+  template <class V>
+  static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
+    const V value = Activation::forward(gate), slope = Activation::backward(g, gate);
+    gated_products<V>(gradients, {slope, up, origin(g, gate)}, {value, g, gate});
   }
 };
 
@@ -102,6 +126,12 @@ struct ReGlu {
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V) {
     return forward(gate, g);
+  }
+  template <class V>
+  static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
+    gated_products<V>(gradients, {up, g, up}, {gate, g, gate});
+    gradients[0] = select(gate > V(0), gradients[0], flat(g, gate, up));
+    gradients[1] = select(gate > V(0), gradients[1], flat(g, gate));
   }
 };
 
@@ -185,13 +215,23 @@ struct SwiGluClamped {
   template <class V>
   static HALFWAVE_INLINE V backward_gate(V g, V gate, V up, V alpha, V limit) {
     const V by = factor(up, limit);
-    return select(inside(gate, limit), gated_gradient(g, Swish::backward(g, gate, alpha), by, gate), flat(g, gate, by));
+    return select(inside(gate, limit), gated_product(Swish::backward(g, gate, alpha), by, origin(g, gate)),
+                  flat(g, gate, by));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V up, V alpha, V limit) {
     const V clamped = min(limit, gate);
     return select(inside(abs(up), limit), gated_product(Swish::forward(clamped, alpha), g, clamped),
                   flat(g, gate, factor(up, limit)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up, V alpha, V limit) {
+    const V clamped = min(limit, gate), by = factor(up, limit);
+    const V value = Swish::forward(clamped, alpha), slope = Swish::backward(g, clamped, alpha);
+    gated_products<V>(gradients, {slope, by, origin(g, gate)}, {value, g, clamped});
+    const V nothing = flat(g, gate, by);
+    gradients[0] = select(inside(gate, limit), gradients[0], nothing);
+    gradients[1] = select(inside(abs(up), limit), gradients[1], nothing);
   }
 
  private:

@@ -39,6 +39,8 @@ def packed_functions(name: str, ufuncs: dict[str, Any], signature: inspect.Signa
         if call.broadcast(gate.shape, g=np.shape(g)) != gate.shape:
             raise ValueError(f"{call.name}: g and the parameters must broadcast to a half of x, {gate.shape}")
         if _is_foreign(x) or _is_foreign(g):
+            if out is not None:
+                raise TypeError(f"{call.name}: out must be None where g or x is not NumPy's")
             return _joined([call(f, g, gate, up) for f in gradients], layout, axis)
         if out is None:
             same = x.dtype.char in _FLOATS and getattr(g, "dtype", x.dtype) is x.dtype
@@ -86,8 +88,8 @@ class _Call:
         self.name, self.unit, self.values, self.keywords, self.parameters = name, unit, values, keywords, names
         if len(values) > len(names):
             raise TypeError(
-                f"{name}() takes gate and up in one array and {len(names) or 'no'} parameters, got {len(values)} "
-                f"positional arguments after it; of two arrays there is {unit.__name__}(gate, up)"
+                f"{name}() takes one array that holds gate and up, and {len(names) or 'no'} parameters after it, "
+                f"got {len(values)}; for two arrays there is {unit.__name__}(gate, up)"
             )
         for keyword in keywords:
             if keyword not in names:
