@@ -10,6 +10,7 @@
 #include "catalogue.hpp"
 #include "dispatch.hpp"
 #include "execute.hpp"
+#include "masks.hpp"
 #include "reduce.hpp"
 #include "threads.hpp"
 #include "ufunc/direct_call.hpp"
@@ -59,6 +60,7 @@ py::dict describe(const Info& info, int row) {
   d["from_output"] = text(info.from_output);
   d["domain"] = text(info.domain.text);
   d["from_output_domain"] = text(info.from_output_domain.text);
+  d["mask"] = text(info.mask);
   py::list parameters;
   for (int k = 0; k < info.parameter_count(); ++k) {
     const Parameter& p = info.parameters[k];
@@ -72,6 +74,8 @@ py::dict describe(const Info& info, int row) {
   bounds["backward_gate"] = bound(info.backward);
   bounds["backward_up"] = bound(info.backward);
   bounds["backward_from_output"] = bound(info.backward_from_output);
+  bounds["with_mask"] = bound(info.forward);
+  bounds["backward_from_mask"] = bound(info.backward);
   d["bounds"] = bounds;
 
   py::dict ufuncs;
@@ -172,6 +176,17 @@ PyMethodDef methods[] = {
      "squares: object) -> int"},
     {nullptr, nullptr, 0, nullptr}};
 
+// A pass with a mask; the Python side has checked its operands.
+template <class Pass>
+py::object run_mask_pass(const Pass& pass, int row, const py::object& in, const py::object& mask,
+                         const std::vector<py::object>& parameters, const py::object& out) {
+  std::vector<PyObject*> pointers;
+  for (const py::object& p : parameters) pointers.push_back(p.ptr());
+  PyObject* result = pass(row, in.ptr(), mask.ptr(), pointers.data(), out.is_none() ? nullptr : out.ptr());
+  if (!result) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
 void read_thread_count() {
   const char* given = std::getenv("HALFWAVE_NUM_THREADS");
   if (!given || !*given) return;
@@ -215,6 +230,12 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_num_threads", &set_thread_count);
   m.def("set_streaming_size", &set_streaming_size);
   m.def("set_direct_calls", &set_direct_calls);
+  m.def("forward_with_mask",
+        [](int row, const py::object& x, const py::object& mask, const std::vector<py::object>& parameters,
+           const py::object& y) { return run_mask_pass(forward_with_mask, row, x, mask, parameters, y); });
+  m.def("backward_from_mask",
+        [](int row, const py::object& g, const py::object& mask, const std::vector<py::object>& parameters,
+           const py::object& dx) { return run_mask_pass(backward_from_mask, row, g, mask, parameters, dx); });
   if (PyModule_AddFunctions(m.ptr(), methods) < 0) throw py::error_already_set();
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);
