@@ -79,11 +79,6 @@ class Pieces {
   bool contiguous_;
 };
 
-// Room for a piece of each operand.
-struct alignas(64) Buffers {
-  char in[piece_bytes], from_mask[piece_bytes], out[piece_bytes];
-};
-
 // One pass over memory, of which each thread takes some pieces.
 class Pass {
  public:
@@ -95,9 +90,11 @@ class Pass {
         in_(as_array(in)),
         mask_(static_cast<std::uint8_t*>(PyArray_DATA(as_array(mask)))) {
     for (int k = 0; k < operation_.parameters; ++k) {
-      convert_parameter(type_, parameters[k], values_[k]);
+      if (!convert_parameter(type_, parameters[k], values_[k]))
+        PyErr_SetString(PyExc_TypeError, "a parameter must be a real scalar");
       parameters_[k] = reinterpret_cast<const char*>(&values_[k]);
     }
+    if (PyErr_Occurred()) return;
     result_ = out ? Py_NewRef(out) : new_result(PyArray_NDIM(in_), PyArray_DIMS(in_), type_.number);
   }
 
@@ -139,7 +136,7 @@ class Pass {
   std::uint8_t* mask_;
   Value values_[max_parameters];
   const char* parameters_[max_parameters];
-  PyObject* result_;
+  PyObject* result_ = nullptr;
 };
 
 }  // namespace

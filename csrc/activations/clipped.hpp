@@ -17,7 +17,7 @@ struct Relu6 {
       .source = "A. Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010.",
       .keeps_integers = true,
       .from_output = "1 if 0 < y < 6 else 0, the same as from x",
-      .mask = "0 < x < 6",
+      .mask = "(x > 0) & (x < 6)",
   };
   static constexpr int unroll = 4;
 
