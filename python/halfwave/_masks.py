@@ -13,6 +13,7 @@ from ._docstrings import ulp
 
 ROLES = ("with_mask", "backward_from_mask")
 
+_BYTE = np.dtype(np.uint8)
 _FLOATS = "float16, bfloat16 (of `ml_dtypes`), float32 and float64"
 
 
@@ -21,31 +22,37 @@ def mask_functions(entry: dict[str, Any], parameters: Sequence[Any]) -> dict[str
     if not entry["mask"]:
         return {}
     name, index, backward = entry["name"], entry["index"], entry["ufuncs"]["backward"]
+    with_mask_arguments = _Arguments(f"{name}_with_mask", backward, parameters)
+    from_mask_arguments = _Arguments(f"{name}_backward_from_mask", backward, parameters)
 
     def with_mask(x: Any, /, *positional: Any, out: Any = None, **named: Any) -> tuple[Any, Any]:
-        call = _Call(f"{name}_with_mask", backward, parameters)
-        x = call.data("x", x)
-        values = call.values(positional, named, x.dtype)
-        y, mask = call.outputs(out, ("y", "mask"))
-        call.check_output("y", y, x.shape, x.dtype)
-        call.check_output("mask", mask, (_size(x),), np.dtype(np.uint8))
-        call.check_apart("the mask of out", mask, "x", x)
-        call.check_apart("the mask of out", mask, "the y of out", y)
-        packed = np.empty(_size(x), np.uint8) if mask is None or not mask.flags.c_contiguous else mask
-        result = _core.forward_with_mask(index, _apart(x, y), packed, values, y)
-        if mask is not None and mask is not packed:
-            mask[...] = packed
-        return _returned(result, y), packed if mask is None else mask
+        arguments = with_mask_arguments
+        x = arguments.data("x", x)
+        values = arguments.values(positional, named, x.dtype)
+        y = given = None
+        if out is not None:
+            y, given = arguments.outputs(out, ("y", "mask"))
+            arguments.check_output("y", y, x.shape, x.dtype)
+            arguments.check_output("mask", given, (_size(x),), _BYTE)
+            arguments.check_apart("the mask of out", given, "x", x)
+            arguments.check_apart("the mask of out", given, "the y of out", y)
+        mask = np.empty(_size(x), _BYTE) if given is None or not given.flags.c_contiguous else given
+        result = _core.forward_with_mask(index, _apart(x, y), mask, values, y)
+        if given is not None and given is not mask:
+            given[...] = mask
+        return _returned(result, y), mask if given is None else given
 
     def backward_from_mask(g: Any, mask: Any, /, *positional: Any, out: Any = None, **named: Any) -> Any:
-        call = _Call(f"{name}_backward_from_mask", backward, parameters)
-        g = call.data("g", g)
-        values = call.values(positional, named, g.dtype)
-        mask = call.mask(mask, g)
-        (dx,) = call.outputs(out, ("dx",))
-        call.check_output("dx", dx, g.shape, g.dtype)
-        call.check_apart("mask", mask, "g", g)
-        call.check_apart("mask", mask, "out", dx)
+        arguments = from_mask_arguments
+        g = arguments.data("g", g)
+        values = arguments.values(positional, named, g.dtype)
+        mask = arguments.mask(mask, g)
+        arguments.check_apart("mask", mask, "g", g)
+        dx = None
+        if out is not None:
+            (dx,) = arguments.outputs(out, ("dx",))
+            arguments.check_output("dx", dx, g.shape, g.dtype)
+            arguments.check_apart("mask", mask, "out", dx)
         result = _core.backward_from_mask(index, _apart(g, dx), np.ascontiguousarray(mask), values, dx)
         return _returned(result, dx)
 
@@ -55,8 +62,8 @@ def mask_functions(entry: dict[str, Any], parameters: Sequence[Any]) -> dict[str
     return functions
 
 
-class _Call:
-    """What is asked of the arguments of one call; whatever is wrong with them is said before anything is written."""
+class _Arguments:
+    """What a function asks of its arguments; whatever is wrong with them is said before anything is written."""
 
     def __init__(self, name: str, backward: np.ufunc, parameters: Sequence[Any]) -> None:
         self.name, self.backward, self.parameters = name, backward, parameters
@@ -85,8 +92,10 @@ class _Call:
             ) from None
 
     def values(self, positional: tuple[Any, ...], named: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Any]:
-        """The parameters, each a scalar of the dtype that is computed with."""
+        """The parameters, each a scalar that the computed dtype has a place for."""
         names = [p.name for p in self.parameters]
+        if not positional and not named:
+            return [p.default for p in self.parameters]
         if len(positional) > len(names):
             raise TypeError(
                 f"{self.name}() got {len(positional) - len(names)} positional argument(s) too many; "
@@ -100,7 +109,7 @@ class _Call:
             if name in given:
                 raise TypeError(f"{self.name}() got multiple values for argument '{name}'")
             given[name] = value
-        computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        computed = np.dtype(np.float64 if dtype.char == "d" else np.float32)
         return [self._scalar(p.name, given.get(p.name, p.default), computed) for p in self.parameters]
 
     def _scalar(self, name: str, value: Any, computed: np.dtype[Any]) -> Any:
@@ -113,12 +122,14 @@ class _Call:
                 self.backward.resolve_dtypes((computed, computed, *scalars, None))
             except TypeError:
                 raise TypeError(f"{self.name}: {name} must be a real number, got {value!r}") from None
-        return array.astype(computed)
+        # NumPy warns of a number that overflows; but its casts clear flags, and are not for those that do not.
+        overflows = computed == np.float32 and np.finfo(np.float32).max < abs(float(array)) < np.inf
+        return array.astype(computed) if overflows else array
 
     def mask(self, value: Any, g: Any) -> Any:
         """The mask, which must be one of g's size."""
         mask = np.asarray(value)
-        if mask.dtype != np.uint8:
+        if mask.dtype != _BYTE:
             raise TypeError(
                 f"{self.name}: mask has dtype {mask.dtype}; it must be the uint8 array of a call with_mask, or of "
                 "numpy.packbits with bitorder='little'"
