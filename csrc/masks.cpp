@@ -139,6 +139,40 @@ class Pass {
   PyObject* result_ = nullptr;
 };
 
+// Exact, contiguous, aligned, in this machine's byte order.
+bool is_plain(PyObject* object) { return PyArray_CheckExact(object) && PyArray_ISCARRAY_RO(as_array(object)); }
+
+// Whether the operand is a plain array, and the parameters are scalars that nothing has to be said of.
+bool is_usual_call(int row, Role role, PyObject* in, PyObject* const* parameters) {
+  if (!is_plain(in) || PyArray_NDIM(as_array(in)) == 0) return false;
+  const Type* type = type_of(PyArray_TYPE(as_array(in)));
+  if (!type || is_integer(type->storage)) return false;
+  Value value;
+  for (int k = 0; k < current_instruction_set().rows[row][role].parameters; ++k)
+    if (!convert_parameter(*type, parameters[k], value)) return false;
+  return true;
+}
+
+npy_intp mask_size(PyArrayObject* array) { return (PyArray_SIZE(array) + 7) / 8; }
+
+bool is_mask(PyObject* object, npy_intp bytes) {
+  return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_UINT8 && PyArray_NDIM(as_array(object)) == 1 &&
+         PyArray_DIM(as_array(object), 0) == bytes;
+}
+
+bool overlap(PyObject* a, PyObject* b) {
+  const char *first = PyArray_BYTES(as_array(a)), *second = PyArray_BYTES(as_array(b));
+  return first < second + PyArray_NBYTES(as_array(b)) && second < first + PyArray_NBYTES(as_array(a));
+}
+
+// Whether the result of a plain operand can be stored there: in its place, or apart from it.
+bool is_result_for(PyObject* object, PyObject* in) {
+  if (!is_plain(object) || !PyArray_ISWRITEABLE(as_array(object))) return false;
+  PyArrayObject *out = as_array(object), *from = as_array(in);
+  return PyArray_TYPE(out) == PyArray_TYPE(from) && PyArray_SAMESHAPE(out, from) &&
+         (PyArray_BYTES(out) == PyArray_BYTES(from) || !overlap(object, in));
+}
+
 }  // namespace
 
 PyObject* forward_with_mask(int row, PyObject* x, PyObject* mask, PyObject* const* parameters, PyObject* y) {
@@ -152,6 +186,41 @@ PyObject* backward_from_mask(int row, PyObject* g, PyObject* mask, PyObject* con
   return pass.run([](const MaskBlocks& blocks, const Operation& op, const char* in, const char* const* values,
                      char* out, const std::uint8_t* bits,
                      std::size_t n) { blocks.backward(op, in, bits, values, out, n); });
+}
+
+PyObject* forward_with_mask_directly(int row, PyObject* x, PyObject* const* parameters, PyObject* out) {
+  if (!is_usual_call(row, Role::forward, x, parameters)) Py_RETURN_NONE;
+  PyObject *y = out, *mask = Py_None;
+  if (PyTuple_CheckExact(out) && PyTuple_GET_SIZE(out) == 2) {
+    y = PyTuple_GET_ITEM(out, 0);
+    mask = PyTuple_GET_ITEM(out, 1);
+  }
+  npy_intp bytes = mask_size(as_array(x));
+  if (y != Py_None && !is_result_for(y, x)) Py_RETURN_NONE;
+  if (mask != Py_None) {
+    if (!is_mask(mask, bytes) || !PyArray_ISWRITEABLE(as_array(mask)) || overlap(mask, x)) Py_RETURN_NONE;
+    if (y != Py_None && overlap(mask, y)) Py_RETURN_NONE;
+  }
+  PyObject* results = PyTuple_New(2);
+  PyObject* bits = mask != Py_None ? Py_NewRef(mask) : PyArray_SimpleNew(1, &bytes, NPY_UINT8);
+  if (results && bits) {
+    PyTuple_SET_ITEM(results, 1, bits);
+    PyObject* result = forward_with_mask(row, x, bits, parameters, y == Py_None ? nullptr : y);
+    PyTuple_SET_ITEM(results, 0, result);
+    if (result) return results;
+  } else {
+    Py_XDECREF(bits);
+  }
+  Py_XDECREF(results);
+  return nullptr;
+}
+
+PyObject* backward_from_mask_directly(int row, PyObject* g, PyObject* mask, PyObject* const* parameters,
+                                      PyObject* out) {
+  if (!is_usual_call(row, Role::backward, g, parameters)) Py_RETURN_NONE;
+  if (!is_mask(mask, mask_size(as_array(g))) || overlap(mask, g)) Py_RETURN_NONE;
+  if (out != Py_None && (!is_result_for(out, g) || overlap(mask, out))) Py_RETURN_NONE;
+  return backward_from_mask(row, g, mask, parameters, out == Py_None ? nullptr : out);
 }
 
 }  // namespace halfwave

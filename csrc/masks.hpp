@@ -12,4 +12,9 @@ namespace halfwave {
 PyObject* forward_with_mask(int row, PyObject* x, PyObject* mask, PyObject* const* parameters, PyObject* y);
 PyObject* backward_from_mask(int row, PyObject* g, PyObject* mask, PyObject* const* parameters, PyObject* dx);
 
+// The same with all arguments as they were given, where there is nothing to convert, to copy or to refuse: plain contiguous
+// arrays. Else they return None, and it is for the Python side to look at the arguments.
+PyObject* forward_with_mask_directly(int row, PyObject* x, PyObject* const* parameters, PyObject* out);
+PyObject* backward_from_mask_directly(int row, PyObject* g, PyObject* mask, PyObject* const* parameters, PyObject* out);
+
 }  // namespace halfwave

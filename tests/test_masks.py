@@ -67,6 +67,14 @@ def functions(name: str) -> tuple[Any, Any, Any, Any]:
     return forward, forward.backward, forward.with_mask, forward.backward_from_mask
 
 
+@pytest.fixture(params=[True, False], ids=["direct", "through Python"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with the calls on plain arrays that bypass the checks, and without."""
+    if not request.param:
+        for name in ("forward_with_mask_directly", "backward_from_mask_directly"):
+            monkeypatch.setattr(_core, name, lambda *arguments: None)
+
+
 # ---- The functions ---------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +167,7 @@ def test_the_gradient_passes_where_x_is_nan(name: str, fmt: Format, instructions
         assert with_mask(np.append(tiny, tiny))[1] == (3 if tiny else 0)
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_dtype
 @each_name
 def test_flat_pieces_give_plus_zero(name: str, fmt: Format) -> None:
@@ -221,6 +230,7 @@ def layouts(a: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_instruction_set
 @each_dtype
 @each_name
@@ -250,6 +260,7 @@ def test_every_layout(name: str, fmt: Format, instructions: str) -> None:
             assert equal_bits(own, dx), layout
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("stride", [1, 3, -4, 5, 7, 12, -24, 0])
 @pytest.mark.parametrize("fmt", FLOATS, ids=lambda f: f.name)
 @each_name
@@ -267,6 +278,7 @@ def test_strides_of_bytes(name: str, fmt: Format, stride: int) -> None:
     assert equal_bits(from_mask(g, mask), backward(g, x))
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("fmt", FLOATS, ids=lambda f: f.name)
 @each_name
 def test_offsets_and_unaligned_memory(name: str, fmt: Format) -> None:
@@ -287,6 +299,7 @@ def test_offsets_and_unaligned_memory(name: str, fmt: Format) -> None:
         assert equal_bits(from_mask(there, bits, out=out), from_mask(x, mask))
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("fmt", FLOATS, ids=lambda f: f.name)
 @each_name
 def test_in_place(name: str, fmt: Format) -> None:
@@ -314,6 +327,7 @@ def test_in_place(name: str, fmt: Format) -> None:
             assert equal_bits(both[:n], dx)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_given_results_are_returned() -> None:
     """Either of them may be left to be allocated."""
     x = np.array([[1, -1, 2]], np.float32)
@@ -328,6 +342,7 @@ def test_given_results_are_returned() -> None:
     assert hw.relu_backward_from_mask(x, mask, out=(y,)) is y
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_scalars() -> None:
     """Without dimensions the result is a scalar, as a ufunc's is, unless it was given."""
     for x in (2.5, np.float32(2.5), np.array(2.5, np.float16)):
@@ -340,6 +355,7 @@ def test_scalars() -> None:
     assert hw.relu_with_mask(2.5, out=out)[0] is out
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_name
 def test_lists_and_integers(name: str) -> None:
     """They become floats, as in the backward pass."""
@@ -357,6 +373,7 @@ def test_lists_and_integers(name: str) -> None:
         assert from_mask(x, mask).dtype == np.exp(x).dtype
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_other_byte_orders_and_subclasses() -> None:
     """What is an array but in its memory gives the same results, as plain arrays."""
     x = np.linspace(-3, 3, 50, dtype=np.float32)
@@ -373,6 +390,7 @@ def test_other_byte_orders_and_subclasses() -> None:
 # ---- Memory, threads, the floating-point environment -----------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("both_ways")
 @needs_mprotect
 @each_instruction_set
 @each_dtype
@@ -444,6 +462,7 @@ def test_large_results_are_allocated_like_those_of_ufuncs() -> None:
     assert reused == again
 
 
+@pytest.mark.usefixtures("both_ways")
 @floating_point.needs_libm
 @each_instruction_set
 @each_dtype
@@ -483,6 +502,7 @@ def refuses(call: Callable[[], Any], error: type[Exception], message: str, *unto
     assert all(equal_bits(a, b) for a, b in zip(untouched, before, strict=True))
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_name
 def test_masks_that_do_not_fit(name: str) -> None:
     """Too short, too long, of another dtype or shape."""
@@ -499,6 +519,7 @@ def test_masks_that_do_not_fit(name: str) -> None:
         refuses(lambda m=mask: from_mask(g, m, out=out), TypeError, start + "dtype .* must be the uint8 array", out)
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_name
 def test_outputs_that_do_not_fit(name: str) -> None:
     """Of another shape or dtype, read-only, or no arrays."""
@@ -531,6 +552,7 @@ def test_outputs_that_do_not_fit(name: str) -> None:
     refuses(lambda: from_mask(x, mask, out=(y, mask)), ValueError, "out has 2 elements", y, mask)
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_name
 def test_a_mask_in_the_memory_of_data(name: str) -> None:
     """It would be read while it is overwritten."""
@@ -553,6 +575,7 @@ def test_unsupported_operands(name: str) -> None:
     refuses(lambda: from_mask(masked, np.zeros(1, np.uint8)), TypeError, "g is a masked array")
 
 
+@pytest.mark.usefixtures("both_ways")
 @each_name
 def test_arguments_that_there_are_not(name: str) -> None:
     """Keywords, positions, and those that are missing."""
@@ -574,6 +597,7 @@ def test_arguments_that_there_are_not(name: str) -> None:
     refuses(lambda: from_mask(x), TypeError, rf"{name}_backward_from_mask\(\) missing 1 required .*: 'mask'")
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_slopes() -> None:
     """Real scalars of any kind; an array would be a slope per element, which is prelu's."""
     x, mask = np.array([-2.0, 1.0], np.float32), np.array([2], np.uint8)

@@ -22,11 +22,16 @@ def mask_functions(entry: dict[str, Any], parameters: Sequence[Any]) -> dict[str
     if not entry["mask"]:
         return {}
     name, index, backward = entry["name"], entry["index"], entry["ufuncs"]["backward"]
+    defaults = tuple(p.default for p in parameters)
     with_mask_arguments = _Arguments(f"{name}_with_mask", backward, parameters)
     from_mask_arguments = _Arguments(f"{name}_backward_from_mask", backward, parameters)
 
-    def with_mask(x: Any, /, *positional: Any, out: Any = None, **named: Any) -> tuple[Any, Any]:
+    def with_mask(x: Any, /, *positional: Any, out: Any = None, **named: Any) -> Any:
         arguments = with_mask_arguments
+        if not named and len(positional or defaults) == len(defaults):
+            results = _core.forward_with_mask_directly(index, x, positional or defaults, out)
+            if results is not None:
+                return results
         x = arguments.data("x", x)
         values = arguments.values(positional, named, x.dtype)
         y = given = None
@@ -44,6 +49,10 @@ def mask_functions(entry: dict[str, Any], parameters: Sequence[Any]) -> dict[str
 
     def backward_from_mask(g: Any, mask: Any, /, *positional: Any, out: Any = None, **named: Any) -> Any:
         arguments = from_mask_arguments
+        if not named and len(positional or defaults) == len(defaults):
+            result = _core.backward_from_mask_directly(index, g, mask, positional or defaults, out)
+            if result is not None:
+                return result
         g = arguments.data("g", g)
         values = arguments.values(positional, named, g.dtype)
         mask = arguments.mask(mask, g)
@@ -94,8 +103,6 @@ class _Arguments:
     def values(self, positional: tuple[Any, ...], named: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Any]:
         """The parameters, each a scalar that the computed dtype has a place for."""
         names = [p.name for p in self.parameters]
-        if not positional and not named:
-            return [p.default for p in self.parameters]
         if len(positional) > len(names):
             raise TypeError(
                 f"{self.name}() got {len(positional) - len(names)} positional argument(s) too many; "
