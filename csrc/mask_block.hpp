@@ -113,11 +113,23 @@ void forward_with_mask(const Operation& op, const void* x, const char* const* pa
   for (int k = 0; k < Op::parameters; ++k) operands[Op::data + k] = parameter_of<V>(parameters[k]);
   for_each_word<Item>(x, y, n, [&](const Item* from, Item* to, size_t i, size_t count) HALFWAVE_INLINE_LAMBDA {
     uint64_t outer = 0;
-    for (size_t j = 0; j < word_bits; j += V::lanes) {
+    const auto find_outer = [&](size_t j) HALFWAVE_INLINE_LAMBDA {
       operands[0] = Memory::load(from + j);
       const auto where = apply<Op::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::outer(v...); }, operands);
       outer |= lane_bits(where) << j;
+    };
+    const auto store_results = [&](size_t j) HALFWAVE_INLINE_LAMBDA {
+      operands[0] = Memory::load(from + j);
       Memory::store(to + j, compute<Op, Memory>(op, operands));
+    };
+    if constexpr (V::lanes == 1) {  // of two loops compilers make vectors, of one they make branches
+      for (size_t j = 0; j < word_bits; ++j) find_outer(j);
+      for (size_t j = 0; j < word_bits; ++j) store_results(j);
+    } else {
+      for (size_t j = 0; j < word_bits; j += V::lanes) {
+        find_outer(j);
+        store_results(j);
+      }
     }
     store_bits(mask + i / 8, ~outer, count);
   });
