@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="default: 1")
     options = parser.parse_args()
     columns = ["forward", "with mask", "backward", "from mask", "NumPy: packbits", "NumPy: unpackbits"]
-    ratios = ["with mask, time to forward's", "from mask, time to backward's"]
+    ratios = ["time, forward = 1", "time, backward = 1"]
     with hw.num_threads(options.threads):
         for dtype in options.dtypes:
             print(f"\n{dtype}, {hw.instruction_set()}, {options.threads} thread(s)\n")
