@@ -8,14 +8,9 @@
 
 #include "dispatch.hpp"
 #include "machine.hpp"
-#include "threads.hpp"
 
 namespace halfwave {
 namespace {
-
-// Elements that a thread takes at a time: some microseconds of the fastest functions, as long as it takes to wake up a
-// thread.
-constexpr std::size_t grain = 32768;
 
 std::ptrdiff_t item_size(Storage storage) {
   switch (storage) {
@@ -177,17 +172,11 @@ void in_order(const Call& call) {
 
 std::atomic<std::size_t> streaming_size{0};  // 0: the machine was not yet asked
 
-std::size_t streaming_limit() {
-  std::size_t size = streaming_size.load(std::memory_order_relaxed);
-  if (size == 0) streaming_size.store(size = cache_size() / 2);
-  return size;
-}
-
 // Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
-bool outgrows_cache(const Call& call, std::size_t total) {
+bool goes_past_cache(const Call& call, std::size_t total) {
   const Operation& op = call.operation;
   const std::ptrdiff_t item = item_size(call.storage);
-  if (total * std::size_t(op.outputs * item) < streaming_limit()) return false;
+  if (!outgrows_cache(total * std::size_t(op.outputs * item))) return false;
   for (int k = op.data + op.parameters; k < op.operands(); ++k)
     if (call.strides[call.dimensions - 1][k] != item) return false;
   return true;
@@ -251,10 +240,8 @@ void run_range(const Call& call, std::size_t begin, std::size_t end, bool stream
 void spread(const Call& call) {
   std::size_t total = 1;
   for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
-  const bool streaming = !call.masked && outgrows_cache(call, total);
-  if (total < 2 * grain) return run_range(call, 0, total, streaming);
-  parallel((total + grain - 1) / grain,
-           [&](std::size_t part) { run_range(call, part * grain, std::min(total, (part + 1) * grain), streaming); });
+  const bool streaming = !call.masked && goes_past_cache(call, total);
+  in_parts(total, [&](std::size_t begin, std::size_t end) { run_range(call, begin, end, streaming); });
 }
 
 }  // namespace
@@ -276,6 +263,12 @@ void simplify(Call& call, int operands) {
   }
   if (kept == 0) call.shape[kept++] = 1;
   call.dimensions = kept;
+}
+
+bool outgrows_cache(std::size_t bytes) {
+  std::size_t size = streaming_size.load(std::memory_order_relaxed);
+  if (size == 0) streaming_size.store(size = cache_size() / 2);
+  return bytes >= size;
 }
 
 void set_streaming_size(std::size_t bytes) { streaming_size.store(bytes); }

@@ -4,6 +4,7 @@
 #include "block.hpp"
 #include "floating_point_state.hpp"
 #include "integers.hpp"
+#include "mask_block.hpp"
 #include "narrow.hpp"
 #include "native.hpp"
 #include "observe.hpp"
@@ -56,6 +57,7 @@ double sum(const T* terms, size_t n) {
 extern const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA);
 const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {HALFWAVE_STRING(HALFWAVE_ISA),
                                                       Rows<activations::Catalogue>::table,
+                                                      MaskRows<activations::Catalogue>::table,
                                                       run,
                                                       sum<float>,
                                                       sum<double>,

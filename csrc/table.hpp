@@ -95,6 +95,21 @@ struct Row {
   constexpr const Operation& operator[](Role role) const { return operations[static_cast<int>(role)]; }
 };
 
+// A mask has one bit per element, eight of them to a byte, the first in the lowest bit. It is set where the derivative is
+// 1, and for NaN; bits beyond the last element are 0. These are the passes over n elements that lie side by side, of an
+// activation's forward or backward operation, with one value of each parameter. A result may take its operand's place.
+struct MaskBlocks {
+  void (*forward)(const Operation&, const void* x, const char* const* parameters, void* y, std::uint8_t* mask,
+                  std::size_t n);
+  void (*backward)(const Operation&, const void* g, const std::uint8_t* mask, const char* const* parameters, void* dx,
+                   std::size_t n);
+};
+
+// In the order of Storage; empty where an activation has no mask.
+struct MaskRow {
+  MaskBlocks blocks[4];
+};
+
 // The sum of a chunk is taken in this many lanes, lane j holding the terms j, j + lanes, …; then the lanes are added
 // pairwise. Being fixed, the order, and so the result, is the same everywhere.
 constexpr std::size_t sum_lanes = 16;
@@ -119,7 +134,8 @@ struct Observed {
 
 struct InstructionSet {
   const char* name;
-  const Row* rows;  // in the order of the catalogue
+  const Row* rows;       // in the order of the catalogue
+  const MaskRow* masks;  // in the same order
 
   // Computes the elements [begin, end) of a call. operands[k] points to element 0 of the data operands, the parameters
   // and the outputs, in this order; strides are in bytes and may be anything. An output may be the same memory as an

@@ -64,6 +64,9 @@ def section(entry: dict[str, Any]) -> str:
         facts.append(f"- derivative from the output: {entry['from_output']}")
     if entry["from_output_domain"]:
         facts.append(f"- from the output, {entry['from_output_domain']}")
+    if entry["mask"]:
+        name = entry["name"]
+        facts.append(f"- mask: `{entry['mask']}`, from `{name}_with_mask` and for `{name}_backward_from_mask`")
     facts += [f"- {entry[key]}" for key in ("kink", "note") if entry[key]]
     facts.append(f"- {entry['source']}")
     return f"\n## {entry['name']}\n\n{entry['title']}\n\n" + "\n".join(facts) + "\n"

@@ -17,6 +17,7 @@ struct Relu6 {
       .source = "A. Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010.",
       .keeps_integers = true,
       .from_output = "1 if 0 < y < 6 else 0, the same as from x",
+      .mask = "(x > 0) & (x < 6)",
   };
   static constexpr int unroll = 4;
 
@@ -27,6 +28,10 @@ struct Relu6 {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     return pass((x > V(0)) & (x < V(6)), g, x);
+  }
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask outer(V x) {
+    return (x <= V(0)) | (x >= V(6));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {

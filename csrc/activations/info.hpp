@@ -40,6 +40,7 @@ struct Info {
   Condition domain = {};
   Condition from_output_domain = {};
   const char* from_output = nullptr;  // the derivative as a function of y, and how far it may differ
+  const char* mask = nullptr;         // where the derivative is 1, if elsewhere it is that at 0
   Bound forward = {};
   Bound backward = {};
   Bound backward_from_output = {};

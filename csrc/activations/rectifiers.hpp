@@ -17,6 +17,7 @@ struct Relu {
       .source = "V. Nair and G. E. Hinton, Rectified linear units improve restricted Boltzmann machines, ICML 2010.",
       .keeps_integers = true,
       .from_output = "1 if y > 0 else 0, the same as from x",
+      .mask = "x > 0",
   };
   static constexpr int unroll = 4;
 
@@ -27,6 +28,10 @@ struct Relu {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     return pass(x > V(0), g, x);
+  }
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask outer(V x) {
+    return x <= V(0);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -48,6 +53,7 @@ struct LeakyRelu {
       .from_output_domain = {"negative_slope must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else negative_slope, the same as from x",
+      .mask = "x > 0",
       .forward = {0.5, 0.5},
   };
   static constexpr int unroll = 4;
@@ -59,6 +65,10 @@ struct LeakyRelu {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V slope) {
     return select(x > V(0), g, select(unordered(x, x), x, gradient(g, slope)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask outer(V x, V) {
+    return x <= V(0);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope) {

@@ -17,6 +17,7 @@ struct Vec<float> {
   HALFWAVE_INLINE Vec(__m512 x) : v(x) {}
   HALFWAVE_INLINE Vec(float x) : v(_mm512_set1_ps(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) { return Mask(bits); }
   static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
@@ -76,6 +77,7 @@ struct Vec<double> {
   HALFWAVE_INLINE Vec(__m512d x) : v(x) {}
   HALFWAVE_INLINE Vec(double x) : v(_mm512_set1_pd(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) { return Mask(bits); }
   static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm512_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
@@ -125,6 +127,7 @@ struct Vec<double> {
 };
 
 HALFWAVE_INLINE bool any(unsigned m) { return m != 0; }
+HALFWAVE_INLINE uint64_t lane_bits(unsigned m) { return m; }
 
 HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
   low = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v));
@@ -168,6 +171,15 @@ HALFWAVE_INLINE __mmask16 near_midpoint(Vec<float> a) {
   const __m512i shifted = _mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(half + margin));
   const __m512i distance = _mm512_and_si512(shifted, _mm512_set1_epi32(2 * half - 1));
   return _mm512_cmple_epi32_mask(distance, _mm512_set1_epi32(2 * margin));
+}
+
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16));
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) {
+  const __m256i narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded_to_bfloat(a), 16));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow);
 }
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {

@@ -11,6 +11,10 @@ struct MaskFloat {
   friend HALFWAVE_INLINE MaskFloat operator&(MaskFloat a, MaskFloat b) { return {vandq_u32(a.v, b.v)}; }
   friend HALFWAVE_INLINE MaskFloat operator|(MaskFloat a, MaskFloat b) { return {vorrq_u32(a.v, b.v)}; }
   friend HALFWAVE_INLINE bool any(MaskFloat m) { return vmaxvq_u32(m.v) != 0; }
+  friend HALFWAVE_INLINE uint64_t lane_bits(MaskFloat m) {
+    const uint32x4_t own = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(m.v, own));
+  }
 };
 
 template <>
@@ -24,6 +28,10 @@ struct Vec<float> {
   HALFWAVE_INLINE Vec(float32x4_t x) : v(x) {}
   HALFWAVE_INLINE Vec(float x) : v(vdupq_n_f32(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) {
+    const uint32x4_t own = {1, 2, 4, 8};
+    return {vtstq_u32(vdupq_n_u32(uint32_t(bits)), own)};
+  }
   static HALFWAVE_INLINE Vec load(const float* p) { return vld1q_f32(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) {
     float padded[lanes] = {};
@@ -88,6 +96,10 @@ struct MaskDouble {
   friend HALFWAVE_INLINE MaskDouble operator&(MaskDouble a, MaskDouble b) { return {vandq_u64(a.v, b.v)}; }
   friend HALFWAVE_INLINE MaskDouble operator|(MaskDouble a, MaskDouble b) { return {vorrq_u64(a.v, b.v)}; }
   friend HALFWAVE_INLINE bool any(MaskDouble m) { return vmaxvq_u32(vreinterpretq_u32_u64(m.v)) != 0; }
+  friend HALFWAVE_INLINE uint64_t lane_bits(MaskDouble m) {
+    const uint64x2_t own = {1, 2};
+    return vaddvq_u64(vandq_u64(m.v, own));
+  }
 };
 
 template <>
@@ -101,6 +113,10 @@ struct Vec<double> {
   HALFWAVE_INLINE Vec(float64x2_t x) : v(x) {}
   HALFWAVE_INLINE Vec(double x) : v(vdupq_n_f64(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) {
+    const uint64x2_t own = {1, 2};
+    return {vtstq_u64(vdupq_n_u64(bits), own)};
+  }
   static HALFWAVE_INLINE Vec load(const double* p) { return vld1q_f64(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) {
     double padded[lanes] = {};
@@ -197,6 +213,11 @@ HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a) {
   const uint32x4_t shifted = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(half + margin));
   return {vcleq_u32(vandq_u32(shifted, vdupq_n_u32(2 * half - 1)), vdupq_n_u32(2 * margin))};
 }
+
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) { vst1_u16(p, vshrn_n_u32(rounded_to_bfloat(a), 16)); }
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }

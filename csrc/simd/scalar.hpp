@@ -31,6 +31,8 @@ struct Vec {
   Vec() = default;
   HALFWAVE_INLINE Vec(T x) : v(x) {}
 
+  // The mask of which bit j tells lane j; `lane_bits` is its inverse.
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) { return (bits & 1) != 0; }
   static HALFWAVE_INLINE Vec load(const T* p) {
     T x;
     memcpy(&x, p, sizeof x);
@@ -85,6 +87,7 @@ struct Vec {
 };
 
 HALFWAVE_INLINE bool any(bool m) { return m; }
+HALFWAVE_INLINE uint64_t lane_bits(bool m) { return m; }
 
 // A vector of floats as two vectors of doubles (the second one empty where a single lane leaves nothing for it).
 HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
@@ -128,9 +131,12 @@ HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float
   even = Vec<float>::from_bits(uint32_t(both[0]) << 16);
   odd = Vec<float>::from_bits(uint32_t(both[1]) << 16);
 }
+HALFWAVE_INLINE uint16_t rounded_to_bfloat(Vec<float> a) {
+  const uint32_t bits = Vec<float>::bits(a);
+  return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
 HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); };
-  const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
+  const uint16_t both[2] = {rounded_to_bfloat(even), rounded_to_bfloat(odd)};
   memcpy(p, both, sizeof both);
 }
 // The same where no number is halfway between two others.
@@ -147,6 +153,17 @@ HALFWAVE_INLINE bool near_midpoint(Vec<float> a) {
   constexpr uint32_t half = 1u << (dropped - 1);
   const uint32_t shifted = Vec<float>::bits(a) + half + uint32_t(margin);
   return (shifted & (2 * half - 1)) <= uint32_t(2 * margin);
+}
+
+// One vector in the order of memory.
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  uint16_t b;
+  memcpy(&b, p, sizeof b);
+  return Vec<float>::from_bits(uint32_t(b) << 16);
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) {
+  const uint16_t b = rounded_to_bfloat(a);
+  memcpy(p, &b, sizeof b);
 }
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {

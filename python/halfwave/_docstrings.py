@@ -165,13 +165,14 @@ def _notes(entry: dict[str, Any], role: str) -> str:
         bound = entry["bounds"][{"packed": "forward", "packed_backward": "backward"}.get(role, role)]
         at = "" if role in ("forward", "packed") else " at g = 1"
         notes.append(
-            f"Error{at}: correctly rounded in float16 and bfloat16, at most {_ulp(bound['float32'])} in float32 and "
-            f"{_ulp(bound['float64'])} in float64. The bits of a result depend on its own operands only."
+            f"Error{at}: correctly rounded in float16 and bfloat16, at most {ulp(bound['float32'])} in float32 and "
+            f"{ulp(bound['float64'])} in float64. The bits of a result depend on its own operands only."
         )
     if entry["note"]:
         notes.append(entry["note"])
     return "Notes\n-----\n" + "\n".join(notes)
 
 
-def _ulp(bound: float) -> str:
+def ulp(bound: float) -> str:
+    """An error bound in words."""
     return "0 ULP (exact)" if bound == 0 else f"{bound:g} ULP"

@@ -10,6 +10,8 @@ import numpy as np
 
 from . import _core
 from ._docstrings import docstring
+from ._masks import ROLES as _MASK_ROLES
+from ._masks import mask_docstring, mask_functions
 from ._packed import packed_functions
 from ._sums import parameter_gradients
 
@@ -25,6 +27,7 @@ class Parameter(NamedTuple):
 _ROLES = (
     *("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward"),
     *("packed", "packed_backward"),
+    *_MASK_ROLES,
 )
 _BOUND_OF = {"parameter_backward": "backward", "packed": "forward", "packed_backward": "backward"}
 
@@ -49,6 +52,7 @@ def publish(module: str) -> dict[str, Any]:
             members["backward"] = _gated_backward(members, parameters)
         if entry["has_parameter_terms"]:
             members["parameter_backward"] = _parameter_backward(entry, parameters)
+        members |= mask_functions(entry, parameters)
 
         forward = members["forward"]
         for role, function in members.items():
@@ -57,7 +61,7 @@ def publish(module: str) -> dict[str, Any]:
                 function.__name__ = name
             function.__qualname__ = name
             function.__module__ = module
-            function.__doc__ = docstring(entry, role, parameters)
+            function.__doc__ = (mask_docstring if role in _MASK_ROLES else docstring)(entry, role, parameters)
             function.formula = entry["formula"]
             function.derivative = entry["derivative"]
             function.error_bound = entry["bounds"][_BOUND_OF.get(role, role)]
