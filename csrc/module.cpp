@@ -31,6 +31,7 @@ constexpr RoleName role_names[] = {
     {Role::backward_from_output, "backward_from_output", "_backward_from_output"},
     {Role::backward_gate, "backward_gate", "_backward_gate"},
     {Role::backward_up, "backward_up", "_backward_up"},
+    {Role::second_derivative, "second_derivative", "_second_derivative"},
 };
 
 py::dict bound(const Bound& b) {
@@ -51,6 +52,7 @@ py::dict describe(const Info& info, int row) {
   d["title"] = info.title;
   d["formula"] = info.formula;
   d["derivative"] = info.derivative;
+  d["curvature"] = info.curvature;
   d["kink"] = text(info.kink);
   d["source"] = info.source;
   d["note"] = text(info.note);
@@ -72,6 +74,7 @@ py::dict describe(const Info& info, int row) {
   bounds["backward_gate"] = bound(info.backward);
   bounds["backward_up"] = bound(info.backward);
   bounds["backward_from_output"] = bound(info.backward_from_output);
+  bounds["second_derivative"] = bound(info.second_derivative);
   d["bounds"] = bounds;
 
   py::dict ufuncs;

@@ -21,6 +21,11 @@ _RAISES = {
     "ValueError": "If the shapes do not broadcast, or `out` is read-only.",
 }
 
+_KINK_OF_SECOND_DERIVATIVE = (
+    "Where two pieces meet, it is that of the piece whose derivative counts there: of the outer one; of two, of that "
+    "for x <= 0."
+)
+
 
 def docstring(entry: dict[str, Any], role: str, parameters: tuple[Any, ...]) -> str:
     """Compose the docstring of the activation's function for `role`, in NumPy's style."""
@@ -38,7 +43,7 @@ def docstring(entry: dict[str, Any], role: str, parameters: tuple[Any, ...]) -> 
 
 def _data_operands(entry: dict[str, Any], role: str) -> list[str]:
     data = ["gate", "up"] if entry["gated"] else ["y" if role == "backward_from_output" else "x"]
-    return data if role == "forward" else ["g", *data]
+    return data if role in ("forward", "second_derivative") else ["g", *data]
 
 
 def _title(entry: dict[str, Any], role: str) -> str:
@@ -51,6 +56,7 @@ def _title(entry: dict[str, Any], role: str) -> str:
             "backward_gate": f"Backward pass of `{name}`: the gradient with respect to the gate.",
             "backward_up": f"Backward pass of `{name}`: the gradient with respect to `up`.",
             "parameter_backward": f"Backward pass of `{name}`: the gradients with respect to its parameters.",
+            "second_derivative": f"Second derivative of `{name}` with respect to its input.",
         }[role]
         if not (entry["gated"] and role == "backward")
         else (
@@ -71,6 +77,7 @@ def _formula(entry: dict[str, Any], role: str) -> str:
             "parameter_backward": "    sum over the broadcast axes of g * d({0}) / d(parameter),  {0} = {1}".format(
                 name, entry["formula"]
             ),
+            "second_derivative": f"    {entry['curvature']},  for {name} = {entry['formula']}",
         }[role]
         if not (entry["gated"] and role == "backward")
         else f"    {entry['derivative']}"
@@ -123,7 +130,7 @@ def _raises(entry: dict[str, Any], role: str) -> str:
 def _notes(entry: dict[str, Any], role: str) -> str:
     notes = []
     if entry["kink"]:
-        notes.append(entry["kink"])
+        notes.append(_KINK_OF_SECOND_DERIVATIVE if role == "second_derivative" else entry["kink"])
     notes.append("NaN in an operand gives NaN; no call raises a floating-point warning.")
     if role == "parameter_backward":
         notes.append(
@@ -132,7 +139,7 @@ def _notes(entry: dict[str, Any], role: str) -> str:
         )
     else:
         bound = entry["bounds"][role]
-        at = " at g = 1" if role != "forward" and not entry["gated"] else ""
+        at = " at g = 1" if "g" in _data_operands(entry, role) and not entry["gated"] else ""
         notes.append(
             f"Error{at}: correctly rounded in float16 and bfloat16, at most {_ulp(bound['float32'])} in float32 and "
             f"{_ulp(bound['float64'])} in float64. The bits of a result depend on its own operands only."

@@ -21,7 +21,14 @@ class Parameter(NamedTuple):
     meaning: str
 
 
-_ROLES = ("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward")
+_ROLES = (
+    "backward",
+    "backward_from_output",
+    "backward_gate",
+    "backward_up",
+    "parameter_backward",
+    "second_derivative",
+)
 
 _registry: dict[str, Any] = {}
 
@@ -67,7 +74,7 @@ def publish(module: str) -> dict[str, Any]:
 def operands(gated: bool, role: str) -> tuple[str, ...]:
     """The names of a function's data operands."""
     data = ("gate", "up") if gated else ("y",) if role == "backward_from_output" else ("x",)
-    return data if role == "forward" else ("g", *data)
+    return data if role in ("forward", "second_derivative") else ("g", *data)
 
 
 def _ufunc_signature(data: tuple[str, ...], parameters: tuple[Parameter, ...]) -> inspect.Signature:
