@@ -114,6 +114,27 @@ struct BackwardBoth : OperationOf<A, 3, 2> {
   }
 };
 
+// What computes the second derivative: the activation's struct, or what all piecewise linear ones share.
+template <class A>
+struct CurvatureOf {
+  using Type = A;
+};
+template <class A>
+  requires requires { typename A::Curvature; }
+struct CurvatureOf<A> {
+  using Type = typename A::Curvature;
+};
+
+template <class Curvature, int parameters_>
+struct SecondDerivative {
+  static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1;
+  static constexpr int unroll = 2;
+  template <class V>
+  static HALFWAVE_INLINE void compute(const V* in, V* out) {
+    out[0] = apply<operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return Curvature::second_derivative(v...); }, in);
+  }
+};
+
 // ---- Blocks: one operation over contiguous memory ---------------------------------------------------------------------
 
 template <class Op, class T, bool varying>
@@ -169,6 +190,34 @@ constexpr Operation operation() {
           narrow_block<Op, BFloat16>};
 }
 
+// Floats by way of doubles: nearly always correctly rounded, and no kernel more.
+template <class Op, bool varying>
+void block_in_double(const float* const* in, float* const* out, size_t n) {
+  alignas(64) double wide[Op::operands][chunk], result[chunk];
+  const double* from[Op::operands];
+  double* const to[] = {result};
+  for (int k = 0; k < Op::operands; ++k) from[k] = wide[k];
+  for (size_t i = 0; i < n; i += chunk) {
+    const size_t m = n - i < chunk ? n - i : chunk;
+    for (int k = 0; k < Op::operands; ++k) {
+      const bool one = k >= Op::data && !varying;
+      for (size_t j = 0; j < (one ? 1 : m); ++j) wide[k][j] = in[k][one ? j : i + j];
+    }
+    block<Op, double, varying>(from, to, m);
+    for (size_t j = 0; j < m; ++j) out[0][i + j] = float(result[j]);
+  }
+}
+
+template <class Op>
+constexpr Operation operation_in_double() {
+  constexpr bool varying = Op::parameters != 0;
+  Operation o{Op::data, Op::parameters, Op::outputs};
+  o.margin = 0;
+  o.f32 = {block_in_double<Op, false>, block_in_double<Op, varying>};
+  o.f64 = blocks<Op, double>();
+  return o;
+}
+
 template <class A, size_t... i>
 constexpr bool has_parameter_terms(std::index_sequence<i...>) {
   return requires(Vec<float>* terms, Vec<float> v) { A::parameter_terms(terms, (static_cast<void>(i), v)...); };
@@ -186,6 +235,8 @@ constexpr Row row() {
     set(Role::backward_up, operation<BackwardUp<A>>());
   } else {
     set(Role::backward, operation<Backward<A>>());
+    set(Role::second_derivative,
+        operation_in_double<SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>>());
     if constexpr (A::info.from_output != nullptr) set(Role::backward_from_output, operation<BackwardFromOutput<A>>());
     if constexpr (has_parameter_terms<A>(std::make_index_sequence<ParameterTerms<A>::operands>{}))
       set(Role::parameter_terms, operation<ParameterTerms<A>>());

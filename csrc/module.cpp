@@ -32,6 +32,7 @@ constexpr RoleName role_names[] = {
     {Role::backward_from_output, "backward_from_output", "_backward_from_output"},
     {Role::backward_gate, "backward_gate", "_backward_gate"},
     {Role::backward_up, "backward_up", "_backward_up"},
+    {Role::second_derivative, "second_derivative", "_second_derivative"},
 };
 
 py::dict bound(const Bound& b) {
@@ -52,6 +53,7 @@ py::dict describe(const Info& info, int row) {
   d["title"] = info.title;
   d["formula"] = info.formula;
   d["derivative"] = info.derivative;
+  d["curvature"] = info.curvature;
   d["kink"] = text(info.kink);
   d["source"] = info.source;
   d["note"] = text(info.note);
@@ -76,6 +78,7 @@ py::dict describe(const Info& info, int row) {
   bounds["backward_from_output"] = bound(info.backward_from_output);
   bounds["with_mask"] = bound(info.forward);
   bounds["backward_from_mask"] = bound(info.backward);
+  bounds["second_derivative"] = bound(info.second_derivative);
   d["bounds"] = bounds;
 
   py::dict ufuncs;

@@ -89,7 +89,7 @@ HALFWAVE_INLINE double neighbour(double x, bool above) {
 // double as well. Its sign, all that is needed, is that of f(s*x) - s*f(x) for an s*x that is not so small.
 inline void break_ties(const Operation& op, double (*operands)[lanes], const double* const* in, int output,
                        double* results, size_t n) {
-  constexpr double scale = 0x1p100;
+  constexpr double scale = 0x1p110;  // up to where the cube of the smallest x is not lost
   double* x = operands[op.first_not_factor()];
   bool small[lanes];
   bool any_small = false;
@@ -329,7 +329,7 @@ template <class Format>
 void run_narrow(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
   bool varying = false;
   for (int k = op.data; k < op.data + op.parameters; ++k) varying |= strides[k] != 0;
-  (varying ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n, streaming);
+  (varying || !op.f16 ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n, streaming);
   if (streaming) finish_streaming();
 }
 

@@ -63,7 +63,7 @@ struct Operation {
   std::int8_t margin = -1;
   Blocks<float> f32{};
   Blocks<double> f64{};
-  NarrowBlock f16 = nullptr;
+  NarrowBlock f16 = nullptr;  // none: its floats are rounded
   NarrowBlock bf16 = nullptr;
   const IntegerBlocks* integers = nullptr;  // in the order of Storage, from int8 on
 
@@ -87,8 +87,9 @@ enum class Role : std::uint8_t {
   parameter_terms,       // (g, x) -> one term per parameter, to be summed
   backward_gate,         // (g, gate, up) -> dgate
   backward_up,           // (g, gate, up) -> dup
+  second_derivative,     // (x) -> f''(x)
 };
-constexpr int roles = 6;
+constexpr int roles = 7;
 
 struct Row {
   Operation operations[roles];

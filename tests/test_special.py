@@ -420,6 +420,68 @@ def test_derivative_at(name: str, x: float, parameters: tuple[float, ...], expec
         assert hw.functions()[name].backward(np.ones(1, dtype), np.array([x], dtype), *parameters)[0] == expected
 
 
+SECOND_DERIVATIVES = [
+    ("relu", 0, (), 0),
+    ("relu", INF, (), 0),
+    ("leaky_relu", -1, (0.25,), 0),
+    ("hardtanh", 1, (), 0),
+    ("elu", 0, (1.5,), 1.5),
+    ("elu", -INF, (), 0),
+    ("elu", INF, (), 0),
+    ("celu", 0, (0.5,), 2),
+    ("squared_relu", 0, (), 0),
+    ("squared_relu", INF, (), 2),
+    ("star_relu", 0, (), 0),
+    ("star_relu", 1, (3.0, 1.0), 6),
+    ("hardswish", -3, (), 0),
+    ("hardswish", 3, (), 0),
+    ("hard_mish", -2, (), 0),
+    ("hard_mish", -1, (), 1),
+    ("hard_mish", 0, (), 0),
+    ("sparse_plus", -1, (), 0),
+    ("sparse_plus", 0, (), 0.5),
+    ("sparse_plus", 1, (), 0),
+    ("xielu", 0, (0.8, 0.25, 0.75), 0.25),
+    ("xielu", INF, (0.75, 0.25, 0.75), 1.5),
+    ("xielu", -INF, (), 0),
+    ("softsign", 0, (), 0),
+    ("softsign", 1, (), -0.25),
+    ("softsign", -1, (), 0.25),
+    ("softplus", 0, (), 0.25),
+    ("squareplus", 0, (), 0.25),
+    ("squareplus", 0, (0.0,), 0),
+    ("silu", 0, (), 0.5),
+    ("swish", 0, (2.0,), 1),
+    ("swish", 3, (0.0,), 0),
+    ("tanh", 0, (), 0),
+    ("identity", 5, (), 0),
+]
+
+
+@pytest.mark.parametrize(("name", "x", "parameters", "expected"), _named(SECOND_DERIVATIVES))
+def test_second_derivative_at(name: str, x: float, parameters: tuple[float, ...], expected: float) -> None:
+    """The same piece counts as for the derivative, and infinities have limits."""
+    for dtype in (np.float16, np.float32, np.float64):
+        assert hw.functions()[name].second_derivative(np.array([x], dtype), *parameters)[0] == expected
+
+
+@pytest.mark.parametrize("name", [n for n, f in hw.functions().items() if f.second_derivative])
+def test_second_derivative_of_a_straight_piece_is_positive_zero(name: str) -> None:
+    """With the default parameters, on every piece that is a straight line for good."""
+    second, reference = hw.functions()[name].second_derivative, REFERENCES[name]
+    parameters = defaults(second, name)
+    x = np.concatenate(
+        [near(np.array([*reference.borders(*parameters), 0.0]), FORMATS["float64"], 2), ordinary(FORMATS["float64"])]
+    )
+    step = [MP.mpf("1e-30") * (abs(MP.mpf(float(v))) + MP.mpf("1e-300")) for v in x]
+    straight = [
+        all(exact(reference.second_derivative, MP.mpf(float(v)) + d, *parameters) == 0 for d in (-h, 0, h))
+        for v, h in zip(x, step, strict=True)
+    ]
+    result = second(x, *parameters)[straight]
+    assert equal_bits(result, np.zeros_like(result))
+
+
 @pytest.mark.parametrize(("name", "x", "parameters", "expected"), _named(VALUES))
 def test_value_at(name: str, x: float, parameters: tuple[float, ...], expected: float) -> None:
     """Borders, limits, and which zero."""

@@ -105,6 +105,7 @@ def test_attributes_lead_from_one_to_the_other(case: Case) -> None:
     assert f.backward is not None
     for role in ("backward_gate", "backward_up", "packed", "packed_backward"):
         assert (getattr(f, role) is not None) == case.reference.gated
+    assert (f.second_derivative is None) == case.reference.gated
     assert (f.parameter_backward is None) == (case.reference.parameter_derivatives is None)
     assert (f.backward_from_output is not None) == (case.reference.from_output is not None)
     assert isinstance(f.formula, str)

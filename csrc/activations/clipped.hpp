@@ -1,6 +1,7 @@
 // Piecewise linear or quadratic between two bounds: the clipped rectifiers and the "hard" versions of smooth functions.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "info.hpp"
 
@@ -37,6 +38,7 @@ struct Relu6 {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, y);
   }
+  using Curvature = Linear<0>;
 };
 
 struct ClippedRelu {
@@ -69,6 +71,7 @@ struct ClippedRelu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V ceiling) {
     terms[0] = pass(x >= ceiling, g, nan_from(ceiling, x));
   }
+  using Curvature = Linear<1>;
 };
 
 struct HardTanh {
@@ -106,6 +109,7 @@ struct HardTanh {
     terms[0] = pass(x <= low, g, nan);
     terms[1] = pass(x >= high, g, nan);
   }
+  using Curvature = Linear<2>;
 };
 
 // x + c in two parts, for |x| <= 2c.
@@ -143,6 +147,7 @@ struct HardSigmoid {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return select((y > V(0)) & (y < V(1)), g * V(typename V::Scalar(1) / 6), flat(g, y));
   }
+  using Curvature = Linear<0>;
 };
 
 struct ClippedLinear {
@@ -194,6 +199,7 @@ struct ClippedLinear {
     terms[0] = select(where, product(g, x), flat(g, y));
     terms[1] = pass(where, g, y);
   }
+  using Curvature = Linear<2>;
 };
 
 struct HardSwish {
@@ -202,10 +208,12 @@ struct HardSwish {
       .title = "Piecewise quadratic approximation of SiLU.",
       .formula = "x * min(max((x + 3) / 6, 0), 1)",
       .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
+      .curvature = "1/3 if -3 < x < 3 else 0",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .forward = {0.51f, 0.51f},
       .backward = {0.51f, 0.51f, true},
+      .second_derivative = {0.5, 0.5},
   };
   static constexpr int unroll = 4;
 
@@ -224,6 +232,9 @@ struct HardSwish {
     const V inner = g * divided_by<3>(s.sum, s.low);
     return select(x >= V(3), g, select(x <= V(-3), flat(g, x), inner));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    return curved((x > Wide(-3)) & (x < Wide(3)), Wide(1.0 / 3), x);
+  }
 };
 
 struct HardMish {
@@ -232,6 +243,7 @@ struct HardMish {
       .title = "Piecewise quadratic approximation of Mish.",
       .formula = "x / 2 * min(max(x + 2, 0), 2)",
       .derivative = "0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0",
+      .curvature = "1 if -2 < x < 0 else 0",
       .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
       .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
       .forward = {0.51f, 0.51f, true},
@@ -250,6 +262,7 @@ struct HardMish {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return select(x >= V(0), g, select(x <= V(-2), flat(g, x), g * (x + V(1))));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved((x > Wide(-2)) & (x < Wide(0)), Wide(1), x); }
 };
 
 struct SparsePlus {
@@ -258,6 +271,7 @@ struct SparsePlus {
       .title = "Softplus of a sparse family: exactly 0 below -1 and exactly x above 1.",
       .formula = "0 if x <= -1, (x + 1)**2 / 4 if -1 < x < 1, x if x >= 1",
       .derivative = "0 if x <= -1, (x + 1) / 2 if -1 < x < 1, 1 if x >= 1",
+      .curvature = "1/2 if -1 < x < 1 else 0",
       .kink = "Smooth: the derivative at -1 is 0, at 1 it is 1.",
       .source =
           "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
@@ -288,6 +302,7 @@ struct SparsePlus {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return select(y >= V(1), g, select(y <= V(0), flat(g, y), g * sqrt(y)));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved((x > Wide(-1)) & (x < Wide(1)), Wide(0.5), x); }
 };
 
 struct SparseSigmoid {
@@ -315,6 +330,7 @@ struct SparseSigmoid {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return select((y > V(0)) & (y < V(1)), g * V(0.5f), flat(g, y));
   }
+  using Curvature = Linear<0>;
 };
 
 }  // namespace

@@ -31,6 +31,7 @@ struct Info {
   const char* title;
   const char* formula;
   const char* derivative;
+  const char* curvature = "0";  // the second derivative
   const char* kink = nullptr;
   const char* source;
   const char* note = nullptr;
@@ -44,6 +45,7 @@ struct Info {
   Bound forward = {};
   Bound backward = {};
   Bound backward_from_output = {};
+  Bound second_derivative = {};
 
   constexpr int data() const { return gated ? 2 : 1; }
   constexpr int parameter_count() const {

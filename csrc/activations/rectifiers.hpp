@@ -1,6 +1,7 @@
 // Piecewise linear: ReLU and the variants that keep a slope below zero.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "info.hpp"
 
@@ -37,6 +38,7 @@ struct Relu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, y);
   }
+  using Curvature = Linear<0>;
 };
 
 struct LeakyRelu {
@@ -78,6 +80,7 @@ struct LeakyRelu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V) {
     terms[0] = select(x > V(0), flat(g, x), g * x);
   }
+  using Curvature = Linear<0>;
 };
 
 struct Prelu : LeakyRelu {
@@ -142,6 +145,7 @@ struct Rrelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V lower, V upper) {
     return backward(g, y, lower, upper);
   }
+  using Curvature = Linear<0>;
 };
 
 struct SquaredRelu {
@@ -150,6 +154,7 @@ struct SquaredRelu {
       .title = "Squared rectified linear unit.",
       .formula = "max(x, 0)**2",
       .derivative = "2 * max(x, 0)",
+      .curvature = "2 if x > 0 else 0",
       .kink = "Smooth at 0, where the derivative is 0.",
       .source = "D. R. So et al., Primer: searching for efficient transformers for language modeling, NeurIPS 2021, "
                 "arXiv:2109.08668.",
@@ -172,6 +177,7 @@ struct SquaredRelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, sqrt(max(V(0), y)));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved(x > Wide(0), Wide(2), x); }
 };
 
 struct StarRelu {
@@ -180,6 +186,7 @@ struct StarRelu {
       .title = "Squared rectified linear unit with a learned scale and bias; the defaults give mean 0 and variance 1.",
       .formula = "scale * max(x, 0)**2 + bias",
       .derivative = "2 * scale * max(x, 0)",
+      .curvature = "2 * scale if x > 0 else 0",
       .kink = "Smooth at 0, where the derivative is 0.",
       .source = "W. Yu et al., MetaFormer baselines for vision, 2022, arXiv:2210.13452.",
       .parameters = {{.name = "scale", .meaning = "factor of the square, any real number", .value = 0.8944271909999159},
@@ -231,6 +238,9 @@ struct StarRelu {
     terms[0] = select(x > V(0), product(g, x * x), flat(g, x));
     terms[1] = select(unordered(x, x), x, g);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide scale, Wide) {
+    return curved(x > Wide(0), scale + scale, x);
+  }
 };
 
 struct Identity {
@@ -256,6 +266,7 @@ struct Identity {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, y);
   }
+  using Curvature = Linear<0>;
 };
 
 }  // namespace

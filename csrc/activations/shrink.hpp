@@ -1,6 +1,7 @@
 // Zero on one side of a threshold, or between two.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "../math/tanh.hpp"
 #include "info.hpp"
@@ -45,6 +46,7 @@ struct Threshold {
     terms[0] = flat(g, nan_from(border, x));
     terms[1] = pass(x <= border, g, nan_from(border, x));
   }
+  using Curvature = Linear<1>;
 };
 
 struct ThresholdedRelu {
@@ -77,6 +79,7 @@ struct ThresholdedRelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V theta) {
     return backward(g, y, theta);
   }
+  using Curvature = Linear<1>;
 };
 
 // +0 for what lies in the dead zone of a shrink, but for zeros, which keep their sign; NaN stays NaN.
@@ -119,6 +122,7 @@ struct SoftShrink {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V lambda) {
     terms[0] = select(abs(x) > lambda, select(x > V(0), -g, g), flat(g, nan_from(lambda, x)));
   }
+  using Curvature = Linear<1>;
 };
 
 struct HardShrink {
@@ -148,6 +152,7 @@ struct HardShrink {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V lambda) {
     return SoftShrink::backward_from_output(g, y, lambda);
   }
+  using Curvature = Linear<1>;
 };
 
 struct TanhShrink {
@@ -156,9 +161,11 @@ struct TanhShrink {
       .title = "What the hyperbolic tangent leaves.",
       .formula = "x - tanh(x)",
       .derivative = "tanh(x)**2",
+      .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .forward = {1, 1},
       .backward = {1, 1},
+      .second_derivative = {0.51f, 3},
   };
 
   // a - tanh(a) for a = |x| up to a border, as high + low, scaled so that a subnormal result is rounded once. Beyond the
@@ -226,6 +233,7 @@ struct TanhShrink {
     const V low = (rest - (tanh - large)) + select(small(a), s.low * unscale, V(0));
     return g * fma(tanh, tanh, V(2) * tanh * low);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(-8, x); }
 };
 
 }  // namespace

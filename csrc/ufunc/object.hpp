@@ -40,7 +40,7 @@ struct Ufunc {
   }
   const char* operand_name(int k) const {
     if (k >= data) return info.parameters[k - data].name;
-    const bool backward = role != Role::forward;
+    const bool backward = role != Role::forward && role != Role::second_derivative;
     if (backward && k == 0) return "g";
     if (info.gated) return k == (backward ? 1 : 0) ? "gate" : "up";
     return from_output() ? "y" : "x";

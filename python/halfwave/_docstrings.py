@@ -32,6 +32,10 @@ _PACKED_RAISES = {
     "ValueError": "If `layout` is none of those above, `x` has no such axis (`numpy.exceptions.AxisError`) or an odd "
     "length along it, or `out` is not of the result's shape.",
 }
+_KINK_OF_SECOND_DERIVATIVE = (
+    "Where two pieces meet, it is that of the piece whose derivative counts there: of the outer one; of two, of that "
+    "for x <= 0."
+)
 
 
 def docstring(entry: dict[str, Any], role: str, parameters: tuple[Any, ...]) -> str:
@@ -52,7 +56,7 @@ def _data_operands(entry: dict[str, Any], role: str) -> list[str]:
     if role.startswith("packed"):
         return ["x"] if role == "packed" else ["g", "x"]
     data = ["gate", "up"] if entry["gated"] else ["y" if role == "backward_from_output" else "x"]
-    return data if role == "forward" else ["g", *data]
+    return data if role in ("forward", "second_derivative") else ["g", *data]
 
 
 def _title(entry: dict[str, Any], role: str) -> str:
@@ -67,6 +71,7 @@ def _title(entry: dict[str, Any], role: str) -> str:
             "parameter_backward": f"Backward pass of `{name}`: the gradients with respect to its parameters.",
             "packed": f"`{name}` of one array that holds both operands, which are not copied.",
             "packed_backward": f"Backward pass of `{name}_packed`: both gradients in one pass, packed as its input.",
+            "second_derivative": f"Second derivative of `{name}` with respect to its input.",
         }[role]
         if not (entry["gated"] and role == "backward")
         else (
@@ -89,6 +94,7 @@ def _formula(entry: dict[str, Any], role: str) -> str:
             "parameter_backward": "    sum over the broadcast axes of g * d({0}) / d(parameter),  {0} = {1}".format(
                 name, entry["formula"]
             ),
+            "second_derivative": f"    {entry['curvature']},  for {name} = {entry['formula']}",
         }[role]
         if not (entry["gated"] and role == "backward")
         else f"    {entry['derivative']}"
@@ -154,7 +160,7 @@ def _raises(entry: dict[str, Any], role: str) -> str:
 def _notes(entry: dict[str, Any], role: str) -> str:
     notes = []
     if entry["kink"]:
-        notes.append(entry["kink"])
+        notes.append(_KINK_OF_SECOND_DERIVATIVE if role == "second_derivative" else entry["kink"])
     notes.append("NaN in an operand gives NaN; no call raises a floating-point warning.")
     if role == "parameter_backward":
         notes.append(
@@ -163,7 +169,7 @@ def _notes(entry: dict[str, Any], role: str) -> str:
         )
     else:
         bound = entry["bounds"][{"packed": "forward", "packed_backward": "backward"}.get(role, role)]
-        at = "" if role in ("forward", "packed") else " at g = 1"
+        at = " at g = 1" if "g" in _data_operands(entry, role) else ""
         notes.append(
             f"Error{at}: correctly rounded in float16 and bfloat16, at most {ulp(bound['float32'])} in float32 and "
             f"{ulp(bound['float64'])} in float64. The bits of a result depend on its own operands only."

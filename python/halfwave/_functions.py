@@ -25,7 +25,8 @@ class Parameter(NamedTuple):
 
 
 _ROLES = (
-    *("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward"),
+_ROLES = (
+    *("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward", "second_derivative"),
     *("packed", "packed_backward"),
     *_MASK_ROLES,
 )
@@ -79,7 +80,7 @@ def publish(module: str) -> dict[str, Any]:
 def operands(gated: bool, role: str) -> tuple[str, ...]:
     """The names of a function's data operands."""
     data = ("gate", "up") if gated else ("y",) if role == "backward_from_output" else ("x",)
-    return data if role == "forward" else ("g", *data)
+    return data if role in ("forward", "second_derivative") else ("g", *data)
 
 
 def _ufunc_signature(data: tuple[str, ...], parameters: tuple[Parameter, ...]) -> inspect.Signature:

@@ -144,7 +144,7 @@ class BoundActivation:
     Parameters that are given in a call take precedence.
     """
 
-    _FUNCTIONS = ("backward", "backward_from_output", "parameter_backward")
+    _FUNCTIONS = ("backward", "backward_from_output", "parameter_backward", "second_derivative")
 
     def __init__(self, function: Any, defaults: Defaults) -> None:
         self.function = function

@@ -36,6 +36,7 @@ const std::pair<const char*, Role> role_names[] = {
     {"parameter_terms", Role::parameter_terms},
     {"backward_gate", Role::backward_gate},
     {"backward_up", Role::backward_up},
+    {"second_derivative", Role::second_derivative},
 };
 
 struct Stored {
