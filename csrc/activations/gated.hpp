@@ -30,8 +30,8 @@ struct SwiGlu : Gated<Silu> {
       .derivative = "(g * silu'(gate)) * up for the gate, g * silu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {4, 4, Doubt::at_midpoints},
+      .backward = {4, 4, Doubt::at_midpoints},
   };
 };
 

@@ -15,8 +15,8 @@ struct Gelu {
       .formula = "x * Phi(x), Phi the standard normal distribution",
       .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
   static constexpr float mills_sensitivity = 4.18f;  // of q * mills(q) to q, about
   static constexpr float slope_sensitivity = 2.4f;
@@ -51,8 +51,8 @@ struct Laplace {
       .parameters = {{.name = "mu", .meaning = "mean, any real number", .value = 0.7071067811865476},
                      {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
       .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range_away},
   };
 
   // (x - mu) / sigma = w + low

@@ -18,9 +18,9 @@ struct Sigmoid {
       .source = "P.-F. Verhulst, Notice sur la loi que la population suit dans son accroissement, 1838.",
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
-      .forward = {2, 2},
-      .backward = {1, 2},
-      .backward_from_output = {2, 2, true},
+      .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward_from_output = {2, 2, Doubt::never},
   };
 
   template <class V>
@@ -46,8 +46,8 @@ struct Silu {
       .derivative = "s * (1 + x * (1 - s)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {1.25f, 2},
-      .backward = {2, 2},
+      .forward = {1.25f, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
   };
 
   template <class V>
@@ -82,8 +82,8 @@ struct Swish {
       .derivative = "s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
       .source = "P. Ramachandran, B. Zoph and Q. V. Le, Searching for activation functions, 2017, arXiv:1710.05941.",
       .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
   };
 
   // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
@@ -157,8 +157,8 @@ struct QuickGelu {
       .formula = "x * sigmoid(1.702 * x)",
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2},
-      .backward = {2, 2},
+      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::beyond_range_away},
   };
 
   // 1.702 * m in two parts, for a magnitude clipped to where the tail is 0.
@@ -200,8 +200,8 @@ struct GeluTanh {
       .formula = "x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 * x**3)",
       .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2},
-      .backward = {2, 2},
+      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
 
   // 2u = m * (A + B*m^2), for a magnitude m clipped to where the tail is 0, and x * d(2u)/dx = m * (A + 3*B*m^2), each in two
@@ -255,9 +255,9 @@ struct Tanh {
       .source = "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient backprop, 1998.",
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
-      .forward = {1, 1},
-      .backward = {1, 2},
-      .backward_from_output = {2, 2, true},
+      .forward = {1, 1, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward_from_output = {2, 2, Doubt::never},
   };
 
   template <class V>

@@ -21,9 +21,9 @@ struct Softplus {
       .domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {2, 2, Doubt::never},
   };
 
   // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
@@ -84,9 +84,9 @@ struct LogSigmoid {
       .derivative = "sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {2, 2, Doubt::never},
   };
 
   template <class V>
@@ -111,8 +111,8 @@ struct Mish {
       .formula = "x * tanh(log(1 + exp(x)))",
       .derivative = "t + x * (1 - t**2) * sigmoid(x), t = tanh(log(1 + exp(x)))",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
-      .forward = {1.25f, 2},
-      .backward = {2, 2},
+      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::at_midpoints},
   };
 
   // tanh(softplus(x)) = h / d with e = e^x, h = e * (e + 2) and d = h + 2, each in two parts; `scaled` and h are times
