@@ -3,9 +3,9 @@
     python -m benchmarks.narrow [NAME ...] [--size 64k] [--rounds 60] [--threads 1]
 
 The calls of one function and direction run in turns, in one process, and write into an existing array. Prints two
-Markdown tables: billions of float32 elements per second (of a copy, for integers), and each type's pace as a multiple of
-that, by the best of the rounds; then how many are below the share that `--least` gives. `HALFWAVE_ISA=avx2` holds all of
-it to an instruction set.
+Markdown tables: billions of float32 elements per second and the pace of float16 and bfloat16 as multiples of that; and
+the pace of integers as a multiple of a copy's. All by the best of the rounds. Then it says how many are below the share
+that `--least` gives. `HALFWAVE_ISA=avx2` holds all of it to an instruction set.
 """
 
 from __future__ import annotations
