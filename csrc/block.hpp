@@ -31,8 +31,19 @@ constexpr int unroll_of() {
     return 2;
 }
 
-// How far, in units in the last place, a float result may be on the wrong side of a midpoint; -1: none is.
-constexpr int margin_of(Bound bound) { return bound.f32 == 0 || bound.decides_16_bits ? -1 : int(bound.f32); }
+constexpr Undecided undecided(Bound bound, Doubt doubt, int factors) {
+  const bool midpoints = doubt == Doubt::at_midpoints || doubt == Doubt::at_normal_midpoints;
+  Undecided r;
+  r.margin = doubt == Doubt::near_midpoints ? int(bound.f32) : midpoints ? 0 : -1;
+  r.subnormal = doubt == Doubt::near_midpoints || doubt == Doubt::at_midpoints;
+  r.vanishing = doubt != Doubt::never && factors != 0;
+  r.ties_to_even = doubt == Doubt::never || doubt == Doubt::beyond_range;
+  return r;
+}
+template <class Op>
+constexpr Undecided undecided_f16 = undecided(Op::bound, Op::bound.float16, Op::factors);
+template <class Op>
+constexpr Undecided undecided_bf16 = undecided(Op::bound, Op::bound.bfloat16, Op::factors);
 
 template <class A, int data_, int outputs_>
 struct OperationOf {
@@ -46,7 +57,7 @@ struct OperationOf {
 template <class A>
 struct Forward : OperationOf<A, A::info.data(), 1> {
   static constexpr int factors = A::info.gated ? 0b10 : 0;
-  static constexpr int margin = margin_of(A::info.forward);
+  static constexpr Bound bound = A::info.forward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Forward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::forward(v...); }, in);
@@ -56,7 +67,7 @@ struct Forward : OperationOf<A, A::info.data(), 1> {
 template <class A>
 struct Backward : OperationOf<A, 2, 1> {
   static constexpr int factors = 0b01;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Backward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward(v...); }, in);
@@ -66,7 +77,7 @@ struct Backward : OperationOf<A, 2, 1> {
 template <class A>
 struct BackwardFromOutput : OperationOf<A, 2, 1> {
   static constexpr int factors = 0b01;
-  static constexpr int margin = margin_of(A::info.backward_from_output);
+  static constexpr Bound bound = A::info.backward_from_output;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardFromOutput::operands>(
@@ -77,7 +88,7 @@ struct BackwardFromOutput : OperationOf<A, 2, 1> {
 template <class A>
 struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
   static constexpr int factors = 0b01;
-  static constexpr int margin = -1;
+  static constexpr Bound bound{};
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     apply<ParameterTerms::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::parameter_terms(out, v...); }, in);
@@ -87,7 +98,7 @@ struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
 template <class A>
 struct BackwardGate : OperationOf<A, 3, 1> {
   static constexpr int factors = 0b101;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardGate::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_gate(v...); }, in);
@@ -97,7 +108,7 @@ struct BackwardGate : OperationOf<A, 3, 1> {
 template <class A>
 struct BackwardUp : OperationOf<A, 3, 1> {
   static constexpr int factors = 0b001;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardUp::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_up(v...); }, in);
@@ -107,7 +118,7 @@ struct BackwardUp : OperationOf<A, 3, 1> {
 template <class A>
 struct BackwardBoth : OperationOf<A, 3, 2> {
   static constexpr int factors = BackwardGate<A>::factors;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     apply<BackwardBoth::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::backward(out, v...); }, in);
@@ -177,17 +188,21 @@ constexpr Blocks<T> blocks() {
     return {block<Op, T, false>, block<Op, T, true>};
 }
 
+template <class Op, class Format, Undecided undecided>
+constexpr NarrowKernel narrow_kernel() {
+  return {narrow_block<Op, Format, undecided>, Rounding<Format, undecided>::round};
+}
+
 template <class Op>
 constexpr Operation operation() {
   return {Op::data,
           Op::parameters,
           Op::outputs,
           Op::factors,
-          Op::margin,
           blocks<Op, float>(),
           blocks<Op, double>(),
-          narrow_block<Op, Float16>,
-          narrow_block<Op, BFloat16>};
+          narrow_kernel<Op, Float16, undecided_f16<Op>>(),
+          narrow_kernel<Op, BFloat16, undecided_bf16<Op>>()};
 }
 
 // Floats by way of doubles: nearly always correctly rounded, and no kernel more.
@@ -211,10 +226,12 @@ void block_in_double(const float* const* in, float* const* out, size_t n) {
 template <class Op>
 constexpr Operation operation_in_double() {
   constexpr bool varying = Op::parameters != 0;
+  constexpr Undecided midpoints = undecided({}, Doubt::at_midpoints, 0);
   Operation o{Op::data, Op::parameters, Op::outputs};
-  o.margin = 0;
   o.f32 = {block_in_double<Op, false>, block_in_double<Op, varying>};
   o.f64 = blocks<Op, double>();
+  o.f16 = {nullptr, Rounding<Float16, midpoints>::round};
+  o.bf16 = {nullptr, Rounding<BFloat16, midpoints>::round};
   return o;
 }
 

@@ -43,9 +43,7 @@ struct Native {
   static HALFWAVE_INLINE V load(const Item* p) { return V::load(p); }
   static HALFWAVE_INLINE void store(Item* p, V v) { v.store(p); }
   template <class Op>
-  static HALFWAVE_INLINE V settled(const Operation&, const V*, V result) {
-    return result;
-  }
+  static constexpr bool decides = true;
 };
 
 template <class Format>
@@ -56,35 +54,25 @@ struct Narrow {
   static HALFWAVE_INLINE void store(Item* p, V v) {
     Format::has_range_of_float ? store_bfloat(p, v) : store_half(p, v);
   }
+  // Whether a float result, rounded once more, is the right one.
   template <class Op>
-  static HALFWAVE_INLINE V settled(const Operation& op, const V* operands, V result) {
-    if constexpr (Op::margin >= 0) {
-      const auto doubtful = is_doubtful<Format, Op::margin>(Op::data, Op::factors, operands, result);
-      if (any(doubtful)) [[unlikely]] {
-        V copy[Op::operands];  // so that the originals can stay in registers
-        for (int k = 0; k < Op::operands; ++k) copy[k] = operands[k];
-        return recompute<Format>(op, copy, 0, doubtful, result);
-      }
-    }
-    return result;
+  static constexpr bool decides = !(Format::has_range_of_float ? undecided_bf16<Op> : undecided_f16<Op>).any();
+  // A word of results where it need not be.
+  static HALFWAVE_INLINE void compute(const Operation& op, const Item* x, const float* parameters, Item* y) {
+    NarrowOperands from;
+    from.data[0] = x;
+    for (int k = 0; k < op.parameters; ++k) from.parameters[k] = parameters + k;
+    Format::kernel(op).block(op, from, &y, word_bits);
   }
 };
 
 // ---- Blocks -----------------------------------------------------------------------------------------------------------
 
-// One vector of results, from the data operands and the parameters.
-template <class Op, class Memory>
-HALFWAVE_INLINE typename Memory::V compute(const Operation& op, const typename Memory::V* operands) {
-  typename Memory::V result;
-  Op::compute(operands, &result);
-  return Memory::template settled<Op>(op, operands, result);
-}
-
-template <class V>
-HALFWAVE_INLINE V parameter_of(const char* p) {
-  typename V::Scalar value;
+template <class T>
+HALFWAVE_INLINE T parameter_of(const char* p) {
+  T value;
   memcpy(&value, p, sizeof value);
-  return value == value ? V(value) : V(NAN);  // of a payload that a bfloat16 has room for
+  return value == value ? value : T(NAN);  // of a payload that a bfloat16 has room for
 }
 
 // Calls word(from, to, i, count) for the elements from i on that have a word of the mask. The last ones may be fewer: they
@@ -103,14 +91,16 @@ HALFWAVE_INLINE void for_each_word(const void* in, void* out, size_t n, Word wor
 }
 
 template <class A, class Memory>
-void forward_with_mask(const Operation& op, const void* x, const char* const* parameters, void* y, uint8_t* mask,
-                       size_t n) {
+void forward_with_mask([[maybe_unused]] const Operation& op, const void* x, const char* const* parameters, void* y,
+                       uint8_t* mask, size_t n) {
   using Op = Forward<A>;
   using Item = typename Memory::Item;
   using V = typename Memory::V;
+  using T = typename V::Scalar;
   const FloatingPointState state;
   V operands[Op::operands];
-  for (int k = 0; k < Op::parameters; ++k) operands[Op::data + k] = parameter_of<V>(parameters[k]);
+  T values[Op::parameters + 1];
+  for (int k = 0; k < Op::parameters; ++k) operands[Op::data + k] = values[k] = parameter_of<T>(parameters[k]);
   for_each_word<Item>(x, y, n, [&](const Item* from, Item* to, size_t i, size_t count) HALFWAVE_INLINE_LAMBDA {
     uint64_t outer = 0;
     const auto find_outer = [&](size_t j) HALFWAVE_INLINE_LAMBDA {
@@ -120,9 +110,14 @@ void forward_with_mask(const Operation& op, const void* x, const char* const* pa
     };
     const auto store_results = [&](size_t j) HALFWAVE_INLINE_LAMBDA {
       operands[0] = Memory::load(from + j);
-      Memory::store(to + j, compute<Op, Memory>(op, operands));
+      V result;
+      Op::compute(operands, &result);
+      Memory::store(to + j, result);
     };
-    if constexpr (V::lanes == 1) {  // of two loops compilers make vectors, of one they make branches
+    if constexpr (!Memory::template decides<Op>) {
+      for (size_t j = 0; j < word_bits; j += V::lanes) find_outer(j);
+      Memory::compute(op, from, values, to);
+    } else if constexpr (V::lanes == 1) {  // of two loops compilers make vectors, of one they make branches
       for (size_t j = 0; j < word_bits; ++j) find_outer(j);
       for (size_t j = 0; j < word_bits; ++j) store_results(j);
     } else {
@@ -136,20 +131,23 @@ void forward_with_mask(const Operation& op, const void* x, const char* const* pa
 }
 
 template <class A, class Memory>
-void backward_from_mask(const Operation& op, const void* g, const uint8_t* mask, const char* const* parameters,
-                        void* dx, size_t n) {
+void backward_from_mask(const Operation&, const void* g, const uint8_t* mask, const char* const* parameters, void* dx,
+                        size_t n) {
   using Op = Backward<A>;
   using Item = typename Memory::Item;
   using V = typename Memory::V;
+  static_assert(Memory::template decides<Op>);
   const FloatingPointState state;
   V operands[Op::operands];
-  for (int k = 0; k < Op::parameters; ++k) operands[Op::data + k] = parameter_of<V>(parameters[k]);
+  for (int k = 0; k < Op::parameters; ++k) operands[Op::data + k] = parameter_of<typename V::Scalar>(parameters[k]);
   for_each_word<Item>(g, dx, n, [&](const Item* from, Item* to, size_t i, size_t count) HALFWAVE_INLINE_LAMBDA {
     const uint64_t inner = load_bits(mask + i / 8, count);
     for (size_t j = 0; j < word_bits; j += V::lanes) {
       operands[0] = Memory::load(from + j);
       operands[1] = select(V::mask_of(inner >> j), V(1), V(0));  // an input on either piece
-      Memory::store(to + j, compute<Op, Memory>(op, operands));
+      V result;
+      Op::compute(operands, &result);
+      Memory::store(to + j, result);
     }
   });
 }

@@ -41,9 +41,21 @@ struct Blocks {
 
 struct Operation;
 
-// The same over 16-bit floats, each parameter being one float. (Those that vary are staged through blocks of float.)
-using NarrowBlock = void (*)(const Operation&, const std::uint16_t* const* in, const float* const* parameters,
-                             std::uint16_t* const* out, std::size_t n);
+// 16-bit floats side by side and, in float, parameters: each one value or, where they vary, an array like the data.
+struct NarrowOperands {
+  const std::uint16_t* data[max_data];
+  const float* parameters[max_parameters];
+  bool varying = false;
+};
+
+// The same over 16-bit floats.
+struct NarrowKernel {
+  // For parameters that do not vary; none where the other way serves for them too.
+  void (*block)(const Operation&, const NarrowOperands&, std::uint16_t* const* out, std::size_t n);
+  // For others: rounds what Blocks<float> made of the operands as that computes them. `large`: a factor may be.
+  void (*round)(const Operation&, int output, const NarrowOperands&, const float* results, bool large,
+                std::uint16_t* to, std::size_t n);
+};
 
 // The same for a forward function that keeps integers, over arrays of one of their types.
 struct IntegerBlocks {
@@ -58,13 +70,10 @@ struct Operation {
   std::uint8_t parameters = 0;
   std::uint8_t outputs = 0;
   std::uint8_t factors = 0;  // bit k: the result is a multiple of data operand k
-  // How near to a midpoint between two 16-bit numbers a float result may lie without deciding between them, in units in
-  // its last place; -1: it always decides.
-  std::int8_t margin = -1;
   Blocks<float> f32{};
   Blocks<double> f64{};
-  NarrowBlock f16 = nullptr;  // none: its floats are rounded
-  NarrowBlock bf16 = nullptr;
+  NarrowKernel f16{};
+  NarrowKernel bf16{};
   const IntegerBlocks* integers = nullptr;  // in the order of Storage, from int8 on
 
   constexpr explicit operator bool() const { return data != 0; }

@@ -18,9 +18,9 @@ struct SoftSign {
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {1, 1},
-      .backward_from_output = {0.51f, 0.51f},
+      .forward = {0.51f, 0.51f, Doubt::beyond_range_away},
+      .backward = {1, 1, Doubt::beyond_range},
+      .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
       .second_derivative = {0.51f, 2},
   };
 
@@ -87,9 +87,9 @@ struct SquarePlus {
       .from_output_domain = {"b must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "y**2 / (y**2 + b / 4)",
-      .forward = {1, 1},
-      .backward = {1, 1},
-      .backward_from_output = {1, 1},
+      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {0.51f, 3.5},
   };
 

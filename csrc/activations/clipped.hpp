@@ -128,9 +128,9 @@ struct HardSigmoid {
       .kink = "The derivative at -3 and at 3 is 0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .from_output = "1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {0.5, 0.5, true},
-      .backward_from_output = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f, Doubt::never},
+      .backward = {0.5, 0.5, Doubt::never},
+      .backward_from_output = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -163,7 +163,7 @@ struct ClippedLinear {
       .from_output_domain = {"slope must not be 0: only then does y tell whether x is inside",
                              [](const double* p) { return p[0] != 0; }},
       .from_output = "slope if 0 < y < 1 else 0",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, Doubt::at_normal_midpoints},
       .backward_from_output = {0, 0},
   };
   static constexpr int unroll = 4;
@@ -211,8 +211,8 @@ struct HardSwish {
       .curvature = "1/3 if -3 < x < 3 else 0",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {0.51f, 0.51f},
-      .backward = {0.51f, 0.51f, true},
+      .forward = {0.51f, 0.51f, Doubt::at_midpoints},
+      .backward = {0.51f, 0.51f, Doubt::never},
       .second_derivative = {0.5, 0.5},
   };
   static constexpr int unroll = 4;
@@ -246,8 +246,8 @@ struct HardMish {
       .curvature = "1 if -2 < x < 0 else 0",
       .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
       .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f, Doubt::never},
+      .backward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -277,9 +277,9 @@ struct SparsePlus {
           "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
           "ICML 2016, arXiv:1602.02068.",
       .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
-      .forward = {0.51f, 0.51f},
-      .backward = {0.5, 0.5, true},
-      .backward_from_output = {0.5, 0.5, true},
+      .forward = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
+      .backward = {0.5, 0.5, Doubt::never},
+      .backward_from_output = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -314,7 +314,7 @@ struct SparseSigmoid {
       .kink = "The derivative at -1 and at 1 is 0.",
       .source = "The binary case of sparsemax: A. F. T. Martins and R. F. Astudillo, ICML 2016, arXiv:1602.02068.",
       .from_output = "1/2 if 0 < y < 1 else 0; just below x = 1, y rounds to 1 and the derivative to 0",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 

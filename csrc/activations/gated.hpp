@@ -97,7 +97,7 @@ struct Bilinear : Gated<Identity> {
       .source = "A. Mnih and G. Hinton, Three new graphical models for statistical language modelling, ICML 2007; N. "
                 "Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 };
@@ -111,7 +111,7 @@ struct ReGlu {
       .kink = "Where gate <= 0, the result and both gradients are 0, also where the other operands are infinite.",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -182,8 +182,8 @@ struct SwiGlu : Gated<Silu> {
       .derivative = "(g * silu'(gate)) * up for the gate, g * silu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {4, 4, Doubt::at_midpoints},
+      .backward = {4, 4, Doubt::at_midpoints},
   };
 };
 

@@ -17,8 +17,8 @@ struct Gelu {
       .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
       .curvature = "phi(x) * (2 - x**2)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 4},
   };
   static constexpr float mills_sensitivity = 4.18f;  // of q * mills(q) to q, about
@@ -63,8 +63,8 @@ struct Laplace {
       .parameters = {{.name = "mu", .meaning = "mean, any real number", .value = 0.7071067811865476},
                      {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
       .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
 

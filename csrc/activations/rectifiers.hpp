@@ -56,7 +56,7 @@ struct LeakyRelu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else negative_slope, the same as from x",
       .mask = "x > 0",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, Doubt::at_midpoints},
   };
   static constexpr int unroll = 4;
 
@@ -98,7 +98,7 @@ struct Prelu : LeakyRelu {
       .from_output_domain = {"weight must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else weight, the same as from x",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
 };
 
@@ -117,9 +117,9 @@ struct Rrelu {
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
-      .forward = {1, 1},
-      .backward = {1, 1, true},
-      .backward_from_output = {1, 1, true},
+      .forward = {1, 1, Doubt::at_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 1, Doubt::never},
+      .backward_from_output = {1, 1, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -159,9 +159,9 @@ struct SquaredRelu {
       .source = "D. R. So et al., Primer: searching for efficient transformers for language modeling, NeurIPS 2021, "
                 "arXiv:2109.08668.",
       .from_output = "2 * sqrt(y)",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
       .backward = {0, 0},
-      .backward_from_output = {0.5, 0.5, true},
+      .backward_from_output = {0.5, 0.5, Doubt::never},
   };
 
   template <class V>
@@ -196,9 +196,9 @@ struct StarRelu {
       .from_output_domain = {"scale must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "2 * sqrt(scale * (y - bias)); as y nears bias it has lost the digits of y - bias",
-      .forward = {1, 1, true},
-      .backward = {1, 1, true},
-      .backward_from_output = {1, 1},
+      .forward = {1, 1, Doubt::never},
+      .backward = {1, 1, Doubt::never},
+      .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
   };
 
   // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel.

@@ -102,7 +102,7 @@ struct SoftShrink {
       .domain = lambd_not_negative,
       .from_output_domain = lambd_not_negative,
       .from_output = "1 if y != 0 else 0, the same as from x",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -163,8 +163,8 @@ struct TanhShrink {
       .derivative = "tanh(x)**2",
       .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
-      .forward = {1, 1},
-      .backward = {1, 1},
+      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
+      .backward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {0.51f, 3},
   };
 

@@ -23,9 +23,9 @@ struct Softplus {
       .domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {2, 2, Doubt::never},
       .second_derivative = {0.51f, 2},
   };
 
@@ -92,9 +92,9 @@ struct LogSigmoid {
       .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {2, 2, Doubt::never},
       .second_derivative = {0.51f, 1},
   };
 
@@ -123,8 +123,8 @@ struct Mish {
       .curvature =
           "4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x)",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
-      .forward = {1.25f, 2},
-      .backward = {2, 2},
+      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::at_midpoints},
       .second_derivative = {0.51f, 3.5},
   };
 

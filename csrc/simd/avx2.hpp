@@ -161,10 +161,6 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return _mm256_set_m128(_mm256_cvtpd_ps(high.v), _mm256_cvtpd_ps(low.v));
 }
 
-HALFWAVE_INLINE Vec<float> add_where(MaskFloat m, Vec<float> a, Vec<float> b) {
-  return _mm256_add_ps(a.v, _mm256_and_ps(m.v, b.v));
-}
-
 HALFWAVE_INLINE __m256i rounded_to_bfloat(Vec<float> a) {
   const __m256i bits = _mm256_castps_si256(a.v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -187,12 +183,19 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
                     _mm256_add_epi32(_mm256_castps_si256(odd.v), half));
 }
 
-template <int dropped, int margin>
-HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a) {
-  constexpr int half = 1 << (dropped - 1);
-  const __m256i shifted = _mm256_add_epi32(_mm256_castps_si256(a.v), _mm256_set1_epi32(half + margin));
-  const __m256i distance = _mm256_and_si256(shifted, _mm256_set1_epi32(2 * half - 1));
-  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(2 * margin + 1), distance))};
+struct Closeness {
+  __m256i v;
+  static HALFWAVE_INLINE Closeness least() { return {_mm256_set1_epi16(0x7fff)}; }
+  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {_mm256_min_epi16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskFloat operator<=(Closeness a, int limit) {
+    const __m256i above = _mm256_set1_epi32((limit + 1) * (1 << 16));
+    return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(above, _mm256_slli_epi32(a.v, 16)))};
+  }
+};
+template <int dropped>
+HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  return {_mm256_slli_epi32(margin == 0 ? bits : _mm256_add_epi32(bits, _mm256_set1_epi32(margin)), 16 - dropped)};
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
@@ -204,6 +207,20 @@ HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) {
   const __m128i narrow = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow);
 }
+// Doubled, so that the sign drops out.
+struct Magnitudes {
+  __m256i v;
+  static HALFWAVE_INLINE Magnitudes zero() { return {_mm256_setzero_si256()}; }
+  static HALFWAVE_INLINE Magnitudes load(const uint16_t* p) {
+    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm256_add_epi16(words, words)};
+  }
+  friend HALFWAVE_INLINE Magnitudes max(Magnitudes a, Magnitudes b) { return {_mm256_max_epu16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) {
+    const __m256i excess = _mm256_subs_epu16(a.v, _mm256_set1_epi16(short(2 * limit)));
+    return _mm256_testz_si256(excess, excess) == 0;
+  }
+};
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
