@@ -25,7 +25,6 @@ class Parameter(NamedTuple):
 
 
 _ROLES = (
-_ROLES = (
     *("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward", "second_derivative"),
     *("packed", "packed_backward"),
     *_MASK_ROLES,
