@@ -191,18 +191,19 @@ struct HardSwish {
       .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {1, 1},
+      .forward = {0.51f, 0.51f},
       .backward = {1, 1, true},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    // With x = 6*u + rest, x/2 + x*u + u*rest; the negative of it, so that what cancels at -3 is -0.
+    // x * (1/2 + u + rest/6) with x = 6*u + rest, so that rest/6 * x is rest * u; w + w_low is 1/2 + u exactly.
     const V above = max(V(-3), x), inner = min(V(3), above);
     const V u = inner * V(typename V::Scalar(1) / 6);
     const V rest = fnma(u, V(6), inner);
-    return -fnma(u, rest, fnma(above, u, above * V(-0.5f)));
+    const V w = u + V(0.5f), w_low = (V(0.5f) - w) + u;
+    return fma(above, w, fma(u, rest, inner * w_low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
