@@ -191,7 +191,7 @@ struct HardSwish {
       .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {0.51f, 0.51f},
+      .forward = {0.75f, 0.75f},
       .backward = {1, 1, true},
   };
   static constexpr int unroll = 4;
