@@ -62,7 +62,7 @@ struct LeakyRelu {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V slope) {
-    return select(x > V(0), x, product(slope, x));
+    return select(x > V(0), x, scaled(slope, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V slope) {
@@ -127,15 +127,21 @@ struct Rrelu {
   static HALFWAVE_INLINE V slope(V lower, V upper) {
     return fma(lower, V(0.5f), upper * V(0.5f));
   }
+  // The slope in two parts, of which the first is shortened towards 0: the second has the same sign, and they give the
+  // right zero.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lower, V upper) {
     const V mean = slope(lower, upper);
-    const V larger = select(abs(lower) > abs(upper), lower, upper),
-            smaller = select(abs(lower) > abs(upper), upper, lower);
-    const V low = select(abs(mean) <= largest_finite<V>(), fma(smaller, V(0.5f), fms(larger, V(0.5f), mean)), V(0));
-    const V finite = clip(x, -largest_finite<V>(), largest_finite<V>());
-    const V falling = fma(mean, finite_for(mean, x), low * finite);
-    return select(x > V(0), x, select(x == V(0), mean * x, falling));
+    const auto first_is_larger = abs(lower) > abs(upper);
+    const V larger = select(first_is_larger, lower, upper), smaller = select(first_is_larger, upper, lower);
+    const V lost = fma(smaller, V(0.5f), fms(larger, V(0.5f), mean));
+    const V shortened = fnma(mean, V(0x1p-20f), mean);
+    const auto finite = abs(mean) <= largest_finite<V>();
+    const V high = select(finite, shortened, mean), low = select(finite, (mean - shortened) + lost, V(0));
+    const V falling = fma(high, x, low * max(-largest_finite<V>(), x));
+    if (any(mean == V(0))) [[unlikely]]
+      return select(x > V(0), x, select(mean == V(0), product(mean, x), falling));
+    return select(x > V(0), x, falling);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lower, V upper) {
@@ -171,7 +177,7 @@ struct SquaredRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select(x > V(0), product(g, x + x), flat(g, x));
+    return gradient_where(x > V(0), g, x + x, x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -201,20 +207,24 @@ struct StarRelu {
       .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
   };
 
-  // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel.
+  // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel. A limit
+  // on m, beyond which the result is infinite anyway, keeps p finite.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V scale, V bias) {
     const V m = max(V(0), x);
-    const V finite = min(largest_finite<V>(), m);
-    const V p = scale * finite;
-    const V y = fma(p, m, bias);
-    const V flat_y = select(unordered(x, scale), x + scale, bias);
-    const V exact = select(abs(y) <= largest_finite<V>(), fma(fms(scale, finite, p), finite, y), y);
-    return select(x > V(0), exact, flat_y);
+    const V largest = largest_finite<V>();
+    const V limit = min(largest, largest * V(1 - 0x1p-22f) / abs(scale));
+    const V limited = min(limit, m);
+    const V p = scale * limited;
+    const V y = fma(fms(scale, limited, p), limited, fma(p, m, bias));
+    const auto infinite = abs(scale) > largest_finite<V>();
+    if (any(infinite)) [[unlikely]]
+      return select(infinite, select(x <= V(0), bias, fma(scale * m, m, bias)), y);
+    return y;
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V scale, V) {
-    return select(x > V(0), gradient(g, product(scale + scale, x)), flat(g, x));
+    return gradient_where((x > V(0)) & not_zero(scale), g, (scale + scale) * x, x);
   }
   // What root = sqrt(x) lacks to be the root of x + low, for x > 0.
   template <class V>

@@ -84,8 +84,8 @@ struct ThresholdedRelu {
 
 // +0 for what lies in the dead zone of a shrink, but for zeros, which keep their sign; NaN stays NaN.
 template <class V>
-HALFWAVE_INLINE V dead(V x, V lambda) {
-  return nan_from(lambda, select(abs(x) > V(0), V(0), x));
+HALFWAVE_INLINE V dead(V x) {
+  return min(V(0), max(V(0), x));
 }
 
 constexpr Condition lambd_not_negative = {"lambd must be >= 0", [](const double* p) { return !(p[0] < 0); }};
@@ -108,7 +108,10 @@ struct SoftShrink {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lambda) {
-    return select(abs(x) > lambda, x - copysign(lambda, x), select(unordered(x, x), x, dead(x, lambda)));
+    // In the dead zone x - x, and -0 - (+0) for -0. Not so if lambda is infinite, or an array's element out of range.
+    if (any((lambda < V(0)) | unordered(lambda - lambda, lambda))) [[unlikely]]
+      return nan_from(lambda, select(abs(x) > max(V(0), lambda), x - times_sign(lambda, x), dead(x)));
+    return x - (max(-lambda, min(lambda, x)) + V(0));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lambda) {
@@ -142,7 +145,7 @@ struct HardShrink {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lambda) {
-    return select(abs(x) > lambda, x, select(unordered(x, x), x, dead(x, lambda)));
+    return nan_from(lambda, select((abs(x) > V(0)) & (abs(x) <= lambda), V(0), x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lambda) {
