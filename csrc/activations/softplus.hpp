@@ -26,23 +26,19 @@ struct Softplus {
       .backward_from_output = {2, 2},
   };
 
-  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
-    const Exponent<V> e(beta, x);
-    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
-    V low;
-    const V near = quotient(p.sum, p.sum_low, beta, low);
-    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
-    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
-    if (!any(far)) return y;
-    const V reciprocal = V(1) / beta;
-    return select(far, times_exp(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA { return softplus(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
-    const Exponent<V> e(beta, x);
-    return g * logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+    const auto steeper_derivative = [&]() HALFWAVE_INLINE_LAMBDA {
+      const Exponent<V> e(beta, x);
+      return logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+    };
+    return g * unless_one(beta, steeper_derivative, [&]() HALFWAVE_INLINE_LAMBDA { return logistic(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V beta) {
@@ -74,6 +70,21 @@ struct Softplus {
     const V y = quotient(once, once_low, beta, low);
     terms[0] = product(g, -(y + low));
   }
+
+ private:
+  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
+  template <class V>
+  static HALFWAVE_INLINE V steeper(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
+    V low;
+    const V near = quotient(p.sum, p.sum_low, beta, low);
+    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
+    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
+    if (!any(far)) return y;
+    const V reciprocal = V(1) / beta;
+    return select(far, Exp<V>::extreme(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
+  }
 };
 
 struct LogSigmoid {
@@ -91,8 +102,7 @@ struct LogSigmoid {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const SoftplusParts<V> p(-x, V(0), V(0));
-    return select(x < V(-DecayRange<typename V::Scalar>::largest), x, -(p.sum + p.sum_low));
+    return -softplus(-x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {

@@ -82,5 +82,12 @@ struct SoftplusParts {
   }
 };
 
+// log(1 + e^x).
+template <class V>
+HALFWAVE_INLINE V softplus(V x) {
+  const SoftplusParts<V> p(x, V(0), V(0));
+  return select(x > V(DecayRange<typename V::Scalar>::largest), x, p.sum + p.sum_low);
+}
+
 }  // namespace
 }  // namespace halfwave
