@@ -67,6 +67,7 @@ FUNCTIONS = {
     "tanh_gate": "sqrt(8/pi)*(x+x^3*44715/1000000)",
     "gelu_tanh_derivative": "logistic(tanh_gate(x))*(1+logistic(-tanh_gate(x))*sqrt(8/pi)*(x+x^3*134145/1000000))",
     "mish_derivative": "exp(x)*(4*(x+1)+exp(x)*(4*x+6+exp(x)*(4+exp(x))))/(2+exp(x)*(2+exp(x)))^2",
+    "softplus": "log1p(exp(x))",
     "mills": "exp(x^2/2)*erfc(x/sqrt(2))/2",
     "gelu_derivative": "1-exp(-x^2/2)*(mills(x)-x/sqrt(2*pi))",
     "gelu_slope": "(mills(x)-x/sqrt(2*pi))/(x-gelu_root)",
@@ -203,7 +204,7 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Eight polynomials for lookup8, one for each piece of a range, in float alone.
+    """Eight or sixteen polynomials for lookup8 or lookup16, one for each piece of a range, in float alone.
 
     With d = centre - x, or x - centre if `upward`: function = c[0] + c[1] d + c[2] d^2 + …, in relative error. A centre
     is a point next to the one given whose value is nearly a float (Gal's method), or, at a zero, that point itself.
@@ -221,15 +222,19 @@ class Pieces:
     margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
 
     def make(self, form, known):
-        pieces = [self.piece(i) for i in range(8)]
+        pieces = [self.piece(i) for i in range(self.count)]
         error = max(error for *_, error in pieces)
-        print(f"  {form.name:8}{self.name:12}8 x {self.terms} terms   2^{error:.2f}")
+        print(f"  {form.name:8}{self.name:12}{self.count} x {self.terms} terms   2^{error:.2f}")
         rows = zip(*(coefficients for _, coefficients, _ in pieces), strict=True)
         centres = listed(form.literal(centre) for centre, *_ in pieces)
-        code = f"static constexpr float {self.name}_centre[8] = {{{centres}}};\n"
-        code += f"static constexpr float {self.name}[{self.terms}][8] = {{\n"
+        code = f"static constexpr float {self.name}_centre[{self.count}] = {{{centres}}};\n"
+        code += f"static constexpr float {self.name}[{self.terms}][{self.count}] = {{\n"
         code += "".join(wrapped_row(listed(map(form.literal, row))) for row in rows) + "};"
         return f"{self.comment} {self.terms} terms, relative error 2^{error:.1f}.", code
+
+    @property
+    def count(self):
+        return len(self.bounds) - 1
 
     def piece(self, i):
         reach = (self.bounds[i + 1] - self.bounds[i]) * self.margin
@@ -237,7 +242,8 @@ class Pieces:
         centre, value = self.centre(i)
         sign = 1 if self.upward else -1
         ends = sorted((sign * (low - centre), sign * (high - centre)))
-        ends[0] = ends[0] or mpf(2) ** -30  # where the first term is given, the others must not all vanish at an end
+        # where the first term is given, the others must not all vanish at an end
+        ends = [ends[0] or mpf(2) ** -30, ends[1] or -(mpf(2) ** -30)]
         function = re.sub(r"\by\b", f"({exact_text(centre)}{'+' if self.upward else '-'}x)", self.function)
         interval = f"[{exact_text(ends[0])};{exact_text(ends[1])}]"
         orders = range(1, self.terms)
@@ -468,6 +474,29 @@ def gate_slope(name, function, zero, scale):
     )
 
 
+def sixteen_pieces(name, function, steps, terms, root=None):
+    """A function by pieces of equal width, each about its middle, but for the first, and for one about a zero."""
+    largest = 15.499 / steps
+    return Struct(
+        name,
+        f"{function}(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(steps a).",
+        (
+            Constant("largest", "", lambda *_: largest),
+            Constant("steps", "", lambda *_: steps),
+            Pieces(
+                "tail",
+                f"{function}(-a);",
+                function=f"{function}(-y)",
+                bounds=(0.0, *((i + 0.5) / steps for i in range(15)), largest),
+                centres=(0, root or 1 / steps, *(i / steps for i in range(2, 16))),
+                terms=terms,
+                zero=1 if root else -1,
+            ),
+        ),
+        formats=(FLOAT,),
+    )
+
+
 SELU_SCALE, SELU_ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
 GELU_TANH = mpmath.sqrt(8 / mpmath.pi)
 
@@ -543,7 +572,8 @@ STRUCTS = (
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
     derivative_root("mish", -1.1924312, mpf(1) / 4, {"float": 8, "double": 20}, leading_low="slope_low"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
-    gate_slope("QuickGeluSlope", "quick_gelu_derivative", -ROOTS["quick_gelu_root"], 1.702),
+    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 1.331, terms=9, root=-ROOTS["quick_gelu_root"]),
+    sixteen_pieces("SoftplusTail", "softplus", 1.24, terms=7),
     Struct(
         "SeluConstants",
         "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "

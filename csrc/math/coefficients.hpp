@@ -264,61 +264,118 @@ struct SiluSlope<float> {
   };
 };
 
-// quick_gelu_derivative(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, i =
-// rint(min(near_steps a, far_steps a + 1)). Each is about its right end, but for the one about the zero.
+// quick_gelu_derivative(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(steps a).
 template <class T>
 struct QuickGeluSlope;
 
 template <>
 struct QuickGeluSlope<float> {
-  static constexpr float largest = 0x1.d60906p+2f;
-  static constexpr float near_steps = 0x1.76b65ap+0f;
-  static constexpr float far_steps = 0x1.c523f6p-1f;
-  // quick_gelu_derivative(-a); 10 terms, relative error 2^-26.4.
-  static constexpr float tail_centre[8] = {
-      0x1.5dc40ep-2f, 0x1.80974ap-1f, 0x1.b53f1p+0f, 0x1.698e06p+1f, 0x1.fa2ff2p+1f, 0x1.4563c2p+2f, 0x1.8db26cp+2f,
-      0x1.d6118ap+2f
+  static constexpr float largest = 0x1.74a0ccp+3f;
+  static constexpr float steps = 0x1.54bc6ap+0f;
+  // quick_gelu_derivative(-a); 9 terms, relative error 2^-23.8.
+  static constexpr float tail_centre[16] = {
+      0x0p+0f, 0x1.80974ap-1f, 0x1.80a9bap+0f, 0x1.20874ap+1f, 0x1.80b198p+1f, 0x1.e0d80ap+1f, 0x1.20823cp+2f,
+      0x1.5097dap+2f, 0x1.80b416p+2f, 0x1.b0badcp+2f, 0x1.e0d76cp+2f, 0x1.087638p+3f, 0x1.208832p+3f, 0x1.3888d8p+3f,
+      0x1.50a162p+3f, 0x1.68a542p+3f
   };
-  static constexpr float tail[10][8] = {
+  static constexpr float tail[9][16] = {
       {
-          0x1.cc9aep-3f, 0x1.24d84cp-28f, -0x1.74b854p-4f, -0x1.f43c7ep-6f, -0x1.bf2606p-8f, -0x1.5e0dc2p-10f,
-          -0x1.0030dep-12f, -0x1.6736a6p-15f
+          0x1p-1f, 0x1.24d84cp-28f, -0x1.94a7f2p-4f, -0x1.dc96fp-5f, -0x1.8f73f4p-6f, -0x1.26704cp-7f,
+          -0x1.96a85ap-9f, -0x1.0e00a8p-10f, -0x1.5cde64p-12f, -0x1.baf09cp-14f, -0x1.147338p-15f, -0x1.5541acp-17f,
+          -0x1.a09e1cp-19f, -0x1.fa45fap-21f, -0x1.30223cp-22f, -0x1.6cc808p-24f
       },
       {
-          0x1.6fedb6p-1f, 0x1.7b9cdap-2f, -0x1.9eec66p-5f, -0x1.31d7eep-5f, -0x1.391f46p-7f, -0x1.02dc44p-9f,
-          -0x1.867afp-12f, -0x1.171bc8p-14f
+          0x1.b3b646p-1f, 0x1.7b9cdcp-2f, -0x1.60c1bcp-6f, -0x1.e28792p-5f, -0x1.f94f5p-6f, -0x1.965ddcp-7f,
+          -0x1.25da06p-8f, -0x1.919f2ep-10f, -0x1.08b39cp-11f, -0x1.550fcap-13f, -0x1.ae9922p-15f, -0x1.0c2ecp-16f,
+          -0x1.49d40cp-18f, -0x1.9342ep-20f, -0x1.e703b4p-22f, -0x1.255afap-23f
       },
       {
-          0x1.6cc238p-2f, 0x1.b30222p-2f, 0x1.746f8ap-5f, -0x1.35c00cp-6f, -0x1.a1155ap-8f, -0x1.760012p-10f,
-          -0x1.25838ap-12f, -0x1.adcbfep-15f
+          0x1.92e31cp-22f, 0x1.b30224p-2f, 0x1.9a0aeep-4f, -0x1.de260cp-7f, -0x1.1538dep-6f, -0x1.08268cp-7f,
+          -0x1.9ad7e6p-9f, -0x1.2467e4p-10f, -0x1.8bb634p-12f, -0x1.03b436p-13f, -0x1.4c771ep-15f, -0x1.a29dc8p-17f,
+          -0x1.03a718p-18f, -0x1.3fb4f6p-20f, -0x1.846406p-22f, -0x1.d63b5p-24f
       },
       {
-          -0x1.dc5a1cp-3f, 0x1.7d2ce6p-4f, 0x1.219c6ep-4f, -0x1.954418p-9f, -0x1.538724p-9f, -0x1.5c84p-11f,
-          -0x1.210028p-13f, -0x1.b453p-16f
+          -0x1.a4b8bcp-2f, 0x1.7d27bap-4f, 0x1.b8e8ecp-4f, 0x1.9c3a26p-7f, -0x1.0b5802p-8f, -0x1.9a1cc8p-9f,
+          -0x1.6bfbe6p-10f, -0x1.1396aep-11f, -0x1.82bde8p-13f, -0x1.040356p-14f, -0x1.52aefcp-16f, -0x1.b00fbap-18f,
+          -0x1.0ec1ccp-19f, -0x1.502202p-21f, -0x1.9b206p-23f, -0x1.f49504p-25f
       },
       {
-          -0x1.c6f57ep-3f, -0x1.059ce2p-3f, 0x1.4d5ab6p-5f, 0x1.2137c4p-9f, -0x1.581e3ep-11f, -0x1.cf6a8ap-13f,
-          -0x1.a0cc02p-15f, -0x1.47a664p-17f
+          -0x1.56c80ep-15f, -0x1.059f48p-3f, 0x1.87a68p-5f, 0x1.ccf81cp-7f, 0x1.89f1eap-11f, -0x1.6c514p-11f,
+          -0x1.baeef2p-12f, -0x1.74e404p-13f, -0x1.1401bep-14f, -0x1.7f808p-16f, -0x1.fecde6p-18f, -0x1.4b245p-19f,
+          -0x1.a43cb4p-21f, -0x1.07652ap-22f, -0x1.44b49cp-24f, -0x1.8dec46p-26f
       },
       {
-          0x1.c12d72p-5f, -0x1.82a1f4p-4f, 0x1.590b36p-7f, 0x1.bbf992p-10f, -0x1.005a7ep-14f, -0x1.bf9fd4p-15f,
-          -0x1.d0e2ep-17f, -0x1.8229dcp-19f
+          0x1.6c1ddp-3f, -0x1.81eeb2p-4f, 0x1.0c52c8p-9f, 0x1.d48732p-8f, 0x1.2f4d5cp-10f, -0x1.09e40cp-17f,
+          -0x1.64dd3ep-14f, -0x1.774d38p-15f, -0x1.2f8d74p-16f, -0x1.b9c1e2p-18f, -0x1.2f1e3cp-19f, -0x1.915588p-21f,
+          -0x1.024d9p-22f, -0x1.47ab9ep-24f, -0x1.97d066p-26f, -0x1.f7bff6p-28f
       },
       {
-          0x1.9b0a74p-5f, 0x1.96d86ap-9f, -0x1.3125e8p-8f, 0x1.7459fap-10f, 0x1.8a91bap-16f, -0x1.52df94p-17f,
-          -0x1.9e1bb8p-19f, -0x1.74a0aap-21f
+          -0x1.42e87ep-8f, 0x1.a77a9p-9f, -0x1.604f9cp-7f, 0x1.11a612p-9f, 0x1.367aep-11f, 0x1.1d6904p-14f,
+          -0x1.d37a12p-18f, -0x1.0d66b8p-17f, -0x1.0afad2p-18f, -0x1.9a8578p-20f, -0x1.25a5a2p-21f, -0x1.90e368p-23f,
+          -0x1.0341a4p-24f, -0x1.4f509ap-26f, -0x1.a7fb96p-28f, -0x1.0954b4p-29f
       },
       {
-          0x1.2e69b6p-3f, 0x1.1399dap-5f, -0x1.c416f8p-12f, -0x1.908cacp-12f, 0x1.ef4ab2p-16f, 0x1.8d7afep-21f,
-          -0x1.04e806p-21f, -0x1.243eb4p-23f
+          -0x1.63c722p-4f, 0x1.02a586p-5f, -0x1.bf8abcp-8f, 0x1.4bd51ap-14f, 0x1.a569c8p-13f, 0x1.2e96fep-15f,
+          0x1.c06a5ap-19f, -0x1.d63eeep-21f, -0x1.3d6246p-21f, -0x1.32c2ep-22f, -0x1.d26ffp-24f, -0x1.43848cp-25f,
+          -0x1.d13bfcp-27f, -0x1.2d5edcp-28f, -0x1.7b6c9ap-30f, -0x1.d3288cp-32f
       },
       {
-          -0x1.127bb8p-2f, 0x1.9368bcp-7f, -0x1.7409c2p-8f, 0x1.090c84p-11f, -0x1.9a404ap-23f, -0x1.bc2e68p-21f,
-          -0x1.c7bb86p-24f, -0x1.7601c2p-26f
+          -0x1.011036p-5f, 0x1.75773p-7f, -0x1.864e7ap-10f, -0x1.05f518p-12f, 0x1.7111a2p-15f, 0x1.73c85cp-17f,
+          0x1.627368p-19f, -0x1.5ed9e8p-22f, 0x1.fa39aep-23f, -0x1.11e94ap-25f, -0x1.f973eep-27f, -0x1.b3f0f2p-29f,
+          -0x1.3bb45cp-28f, -0x1.3a8a94p-30f, -0x1.1c686ap-32f, -0x1.bb6bacp-35f
+      },
+  };
+};
+
+// softplus(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(steps a).
+template <class T>
+struct SoftplusTail;
+
+template <>
+struct SoftplusTail<float> {
+  static constexpr float largest = 0x1.8ff964p+3f;
+  static constexpr float steps = 0x1.3d70a4p+0f;
+  // softplus(-a); 7 terms, relative error 2^-26.7.
+  static constexpr float tail_centre[16] = {
+      0x0p+0f, 0x1.9cf17ap-1f, 0x1.9ced9ep+0f, 0x1.35b6d2p+1f, 0x1.9ced5ap+1f, 0x1.020f88p+2f, 0x1.35a84cp+2f,
+      0x1.693edap+2f, 0x1.9ce082p+2f, 0x1.d08856p+2f, 0x1.020e98p+3f, 0x1.1bd92p+3f, 0x1.35a28ap+3f, 0x1.4f7116p+3f,
+      0x1.69408p+3f, 0x1.8318c2p+3f
+  };
+  static constexpr float tail[7][16] = {
+      {
+          0x1.62e43p-1f, 0x1.79f052p-2f, 0x1.742e24p-3f, 0x1.5d0ca2p-4f, 0x1.3f0fa8p-5f, 0x1.200752p-6f,
+          0x1.027de4p-7f, 0x1.ceca6ep-9f, 0x1.9d8002p-10f, 0x1.711ed8p-11f, 0x1.49ce5cp-12f, 0x1.26a4bap-13f,
+          0x1.0740c2p-14f, 0x1.d61bd2p-16f, 0x1.a3b43ap-17f, 0x1.764c3cp-18f
       },
       {
-          0x1.3f80fp-3f, -0x1.147b3ep-7f, 0x1.da6804p-10f, -0x1.42f60ap-13f, 0x1.5ec08p-18f, 0x1.0dcf56p-21f,
-          0x1.9834ep-27f, -0x1.1b789cp-28f
+          0x1.00000ap-1f, 0x1.3c09a2p-2f, 0x1.545234p-3f, 0x1.4e9728p-4f, 0x1.38ed7ap-5f, 0x1.1d82fap-6f,
+          0x1.017992p-7f, 0x1.cdf986p-9f, 0x1.9d2c92p-10f, 0x1.70fd98p-11f, 0x1.49c116p-12f, 0x1.269f7p-13f,
+          0x1.073ea6p-14f, 0x1.d61a24p-16f, 0x1.a3b39p-17f, 0x1.764bfap-18f
+      },
+      {
+          0x1.00044ep-3f, 0x1.b4ff54p-4f, 0x1.1bc4eap-4f, 0x1.334246p-5f, 0x1.2cf95ep-6f, 0x1.18894ap-7f,
+          0x1.fee746p-9f, 0x1.cc58a2p-10f, 0x1.9c85d2p-11f, 0x1.70bb14p-12f, 0x1.49a68p-13f, 0x1.2694d4p-14f,
+          0x1.073a64p-15f, 0x1.d616b6p-17f, 0x1.a3b22cp-18f, 0x1.764b6ap-19f
+      },
+      {
+          0x1.607706p-14f, 0x1.bdf612p-7f, 0x1.f93ad2p-7f, 0x1.56c21cp-7f, 0x1.72a5dep-8f, 0x1.690256p-9f,
+          0x1.4f3ec6p-10f, 0x1.30babp-11f, 0x1.122474p-12f, 0x1.eaf002p-14f, 0x1.b73faap-15f, 0x1.88a71p-16f,
+          0x1.5eeafp-17f, 0x1.395e32p-18f, 0x1.17c88ep-19f, 0x1.f30a3ep-21f
+      },
+      {
+          -0x1.3bb2fep-8f, -0x1.46857cp-9f, 0x1.fe3ad2p-11f, 0x1.c27e34p-10f, 0x1.38d6eap-10f, 0x1.4f9a1cp-11f,
+          0x1.44b024p-12f, 0x1.2c758ap-13f, 0x1.106fccp-14f, 0x1.e998cp-16f, 0x1.b6becap-17f, 0x1.887256p-18f,
+          0x1.5edd18p-19f, 0x1.395e6cp-20f, 0x1.17cc44p-21f, 0x1.f30fb2p-23f
+      },
+      {
+          0x1.b87548p-11f, -0x1.10f42ep-10f, -0x1.0cc05cp-11f, 0x1.8dc17ap-15f, 0x1.489ea6p-13f, 0x1.cb7fp-14f,
+          0x1.e826c2p-15f, 0x1.d568c4p-16f, 0x1.b0eaaap-17f, 0x1.87e67cp-18f, 0x1.60350cp-19f, 0x1.3bd1b2p-20f,
+          0x1.1a6392p-21f, 0x1.f86864p-23f, 0x1.c2879cp-24f, 0x1.91efccp-25f
+      },
+      {
+          0x1.0b5262p-10f, 0x1.23253p-16f, -0x1.50df4ap-13f, -0x1.ee4fd6p-15f, 0x1.6ee0d8p-19f, 0x1.a3578ap-17f,
+          0x1.16baccp-17f, 0x1.21f3fep-18f, 0x1.15ca82p-19f, 0x1.fec03ep-21f, 0x1.cc36d4p-22f, 0x1.a21c28p-23f,
+          0x1.735b14p-24f, 0x1.4afe2cp-25f, 0x1.2845b2p-26f, 0x1.09b5bp-27f
       },
   };
 };
