@@ -474,23 +474,40 @@ def gate_slope(name, function, zero, scale):
     )
 
 
-def sixteen_pieces(name, function, steps, terms, root=None):
-    """A function by pieces of equal width, each about its middle, but for the first, and for one about a zero."""
-    largest = 15.499 / steps
+def sixteen_pieces(name, function, steps, far_steps, skipped, terms, root=None):
+    """A function by pieces of two widths, the first about 0, one about a zero if there is one.
+
+    The centres of the others are so far right that the function changes by no more than a factor of 2 beyond, and near
+    enough to the left end for distances to be exact.
+    """
+
+    def point(i):
+        return max(i / steps, (i - skipped) / far_steps)
+
+    largest = point(15.499)
+    bounds = (0.0, *(point(i + 0.5) for i in range(15)), largest)
+    centres = [0, *(0.4 * low + 0.6 * high for low, high in itertools.pairwise(bounds[1:]))]
+    zero = -1
+    if root:
+        zero = next(i for i in range(16) if bounds[i + 1] > root)
+        centres[zero] = root
     return Struct(
         name,
-        f"{function}(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(steps a).",
+        f"{function}(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, "
+        "i = rint(min(steps a, far_steps a + skipped)).",
         (
             Constant("largest", "", lambda *_: largest),
             Constant("steps", "", lambda *_: steps),
+            Constant("far_steps", "", lambda *_: far_steps),
+            Constant("skipped", "", lambda *_: skipped, type="int"),
             Pieces(
                 "tail",
                 f"{function}(-a);",
                 function=f"{function}(-y)",
-                bounds=(0.0, *((i + 0.5) / steps for i in range(15)), largest),
-                centres=(0, root or 1 / steps, *(i / steps for i in range(2, 16))),
+                bounds=bounds,
+                centres=tuple(centres),
                 terms=terms,
-                zero=1 if root else -1,
+                zero=zero,
             ),
         ),
         formats=(FLOAT,),
@@ -572,8 +589,8 @@ STRUCTS = (
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
     derivative_root("mish", -1.1924312, mpf(1) / 4, {"float": 8, "double": 20}, leading_low="slope_low"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
-    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 1.331, terms=9, root=-ROOTS["quick_gelu_root"]),
-    sixteen_pieces("SoftplusTail", "softplus", 1.24, terms=7),
+    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 2.662, 1.28, 2, terms=10, root=-ROOTS["quick_gelu_root"]),
+    sixteen_pieces("SoftplusTail", "softplus", 1.24, 1.24, 0, terms=7),
     Struct(
         "SeluConstants",
         "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "

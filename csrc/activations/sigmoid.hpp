@@ -46,7 +46,7 @@ struct Silu {
       .derivative = "s * (1 + x * (1 - s)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {1.25f, 2},
+      .forward = {2, 2},
       .backward = {2, 2},
   };
 
@@ -173,7 +173,7 @@ struct QuickGelu {
       .formula = "x * sigmoid(1.702 * x)",
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2},
+      .forward = {1, 2},
       .backward = {2, 2},
   };
 
@@ -199,12 +199,12 @@ struct QuickGelu {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     using T = typename V::Scalar;
-    const auto by_formula = [&] {
+    const auto by_formula = [&]() HALFWAVE_INLINE_LAMBDA {
       const Argument<V> t(x);
       return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(t.tail(), t.a, t.low));
     };
     if constexpr (sizeof(T) == 4)
-      return g * mirrored(x, by_pieces<QuickGeluSlope<T>>(abs(x), by_formula));
+      return g * mirrored(x, piecewise<QuickGeluSlope<T>>(abs(x), by_formula));
     else
       return g * mirrored(x, by_formula());
   }

@@ -95,7 +95,7 @@ struct LogSigmoid {
       .derivative = "sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {2, 2},
+      .forward = {1.25f, 2},
       .backward = {2, 2},
       .backward_from_output = {2, 2},
   };

@@ -264,70 +264,79 @@ struct SiluSlope<float> {
   };
 };
 
-// quick_gelu_derivative(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(steps a).
+// quick_gelu_derivative(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(min(steps
+// a, far_steps a + skipped)).
 template <class T>
 struct QuickGeluSlope;
 
 template <>
 struct QuickGeluSlope<float> {
-  static constexpr float largest = 0x1.74a0ccp+3f;
-  static constexpr float steps = 0x1.54bc6ap+0f;
-  // quick_gelu_derivative(-a); 9 terms, relative error 2^-23.8.
+  static constexpr float largest = 0x1.51799ap+3f;
+  static constexpr float steps = 0x1.54bc6ap+1f;
+  static constexpr float far_steps = 0x1.47ae14p+0f;
+  static constexpr int skipped = 2;
+  // quick_gelu_derivative(-a); 10 terms, relative error 2^-26.4.
   static constexpr float tail_centre[16] = {
-      0x0p+0f, 0x1.80974ap-1f, 0x1.80a9bap+0f, 0x1.20874ap+1f, 0x1.80b198p+1f, 0x1.e0d80ap+1f, 0x1.20823cp+2f,
-      0x1.5097dap+2f, 0x1.80b416p+2f, 0x1.b0badcp+2f, 0x1.e0d76cp+2f, 0x1.087638p+3f, 0x1.208832p+3f, 0x1.3888d8p+3f,
-      0x1.50a162p+3f, 0x1.68a542p+3f
+      0x0p+0f, 0x1.a725acp-2f, 0x1.80974ap-1f, 0x1.2a2262p+0f, 0x1.b29f96p+0f, 0x1.360ab8p+1f, 0x1.99f52ep+1f,
+      0x1.fe004p+1f, 0x1.3106c6p+2f, 0x1.62f5ccp+2f, 0x1.94f9bep+2f, 0x1.c70aa2p+2f, 0x1.f9046ap+2f, 0x1.157aeep+3f,
+      0x1.2e8546p+3f, 0x1.478484p+3f
   };
-  static constexpr float tail[9][16] = {
+  static constexpr float tail[10][16] = {
       {
-          0x1p-1f, 0x1.24d84cp-28f, -0x1.94a7f2p-4f, -0x1.dc96fp-5f, -0x1.8f73f4p-6f, -0x1.26704cp-7f,
-          -0x1.96a85ap-9f, -0x1.0e00a8p-10f, -0x1.5cde64p-12f, -0x1.baf09cp-14f, -0x1.147338p-15f, -0x1.5541acp-17f,
-          -0x1.a09e1cp-19f, -0x1.fa45fap-21f, -0x1.30223cp-22f, -0x1.6cc808p-24f
+          0x1p-1f, 0x1.670ca8p-3f, 0x1.24d84cp-28f, -0x1.70149ep-4f, -0x1.76d368p-4f, -0x1.8f4552p-5f,
+          -0x1.35fd5ap-6f, -0x1.acdb1p-8f, -0x1.1772cap-9f, -0x1.5fba2cp-11f, -0x1.aebfc6p-13f, -0x1.028882p-14f,
+          -0x1.328b7ep-16f, -0x1.679a9cp-18f, -0x1.a07d22p-20f, -0x1.dfa7p-22f
       },
       {
-          0x1.b3b646p-1f, 0x1.7b9cdcp-2f, -0x1.60c1bcp-6f, -0x1.e28792p-5f, -0x1.f94f5p-6f, -0x1.965ddcp-7f,
-          -0x1.25da06p-8f, -0x1.919f2ep-10f, -0x1.08b39cp-11f, -0x1.550fcap-13f, -0x1.ae9922p-15f, -0x1.0c2ecp-16f,
-          -0x1.49d40cp-18f, -0x1.9342ep-20f, -0x1.e703b4p-22f, -0x1.255afap-23f
+          0x1.b3b646p-1f, 0x1.541f8ap-1f, 0x1.7b9cdap-2f, 0x1.716e36p-4f, -0x1.971b92p-5f, -0x1.b3951ap-5f,
+          -0x1.93f03ep-6f, -0x1.2ceb5p-7f, -0x1.986f6cp-9f, -0x1.07cdb4p-10f, -0x1.4907e4p-12f, -0x1.906194p-14f,
+          -0x1.dfc3bep-16f, -0x1.1bc7bcp-17f, -0x1.4af1ccp-19f, -0x1.7f532ep-21f
       },
       {
-          0x1.92e31cp-22f, 0x1.b30224p-2f, 0x1.9a0aeep-4f, -0x1.de260cp-7f, -0x1.1538dep-6f, -0x1.08268cp-7f,
-          -0x1.9ad7e6p-9f, -0x1.2467e4p-10f, -0x1.8bb634p-12f, -0x1.03b436p-13f, -0x1.4c771ep-15f, -0x1.a29dc8p-17f,
-          -0x1.03a718p-18f, -0x1.3fb4f6p-20f, -0x1.846406p-22f, -0x1.d63b5p-24f
+          0x1.7cf844p-20f, 0x1.98df38p-2f, 0x1.b30222p-2f, 0x1.eb90fcp-3f, 0x1.8673f6p-5f, -0x1.3517e6p-6f,
+          -0x1.d80d1ap-7f, -0x1.9222d2p-8f, -0x1.22363cp-9f, -0x1.847a6cp-11f, -0x1.f019d2p-13f, -0x1.32fc2ep-14f,
+          -0x1.748edap-16f, -0x1.bd22ecp-18f, -0x1.05a55ap-19f, -0x1.310de6p-21f
       },
       {
-          -0x1.a4b8bcp-2f, 0x1.7d27bap-4f, 0x1.b8e8ecp-4f, 0x1.9c3a26p-7f, -0x1.0b5802p-8f, -0x1.9a1cc8p-9f,
-          -0x1.6bfbe6p-10f, -0x1.1396aep-11f, -0x1.82bde8p-13f, -0x1.040356p-14f, -0x1.52aefcp-16f, -0x1.b00fbap-18f,
-          -0x1.0ec1ccp-19f, -0x1.502202p-21f, -0x1.9b206p-23f, -0x1.f49504p-25f
+          -0x1.a4a76p-2f, -0x1.5761aap-3f, 0x1.7d2dbap-4f, 0x1.4d80a8p-3f, 0x1.28751ep-4f, 0x1.44442ap-8f,
+          -0x1.19ff9ep-8f, -0x1.4960e8p-9f, -0x1.07ce9cp-10f, -0x1.73fca4p-12f, -0x1.ea5804p-14f, -0x1.36095cp-15f,
+          -0x1.7e31c4p-17f, -0x1.ce1fbp-19f, -0x1.12334ep-20f, -0x1.422198p-22f
       },
       {
-          -0x1.56c80ep-15f, -0x1.059f48p-3f, 0x1.87a68p-5f, 0x1.ccf81cp-7f, 0x1.89f1eap-11f, -0x1.6c514p-11f,
-          -0x1.baeef2p-12f, -0x1.74e404p-13f, -0x1.1401bep-14f, -0x1.7f808p-16f, -0x1.fecde6p-18f, -0x1.4b245p-19f,
-          -0x1.a43cb4p-21f, -0x1.07652ap-22f, -0x1.44b49cp-24f, -0x1.8dec46p-26f
+          0x1.bab938p-10f, -0x1.d70d8cp-3f, -0x1.059cbcp-3f, 0x1.6f2486p-6f, 0x1.5258eap-5f, 0x1.242bd2p-7f,
+          -0x1.891d9ep-14f, -0x1.528baep-11f, -0x1.5053b6p-12f, -0x1.01c8a2p-13f, -0x1.6372dap-15f, -0x1.ce7f16p-17f,
+          -0x1.22bebep-18f, -0x1.64b54cp-20f, -0x1.ac16acp-22f, -0x1.fb69c2p-24f
       },
       {
-          0x1.6c1ddp-3f, -0x1.81eeb2p-4f, 0x1.0c52c8p-9f, 0x1.d48732p-8f, 0x1.2f4d5cp-10f, -0x1.09e40cp-17f,
-          -0x1.64dd3ep-14f, -0x1.774d38p-15f, -0x1.2f8d74p-16f, -0x1.b9c1e2p-18f, -0x1.2f1e3cp-19f, -0x1.915588p-21f,
-          -0x1.024d9p-22f, -0x1.47ab9ep-24f, -0x1.97d066p-26f, -0x1.f7bff6p-28f
+          0x1.9e43fcp-3f, 0x1.456eap-8f, -0x1.83219ap-4f, -0x1.3b6e66p-5f, 0x1.40d194p-7f, 0x1.5250b6p-8f,
+          0x1.3b04d8p-11f, -0x1.2056f6p-14f, -0x1.2d8a4p-14f, -0x1.0e9e1ep-15f, -0x1.8fdc34p-17f, -0x1.0e4226p-18f,
+          -0x1.5ce934p-20f, -0x1.b413d6p-22f, -0x1.094328p-23f, -0x1.3d9324p-25f
       },
       {
-          -0x1.42e87ep-8f, 0x1.a77a9p-9f, -0x1.604f9cp-7f, 0x1.11a612p-9f, 0x1.367aep-11f, 0x1.1d6904p-14f,
-          -0x1.d37a12p-18f, -0x1.0d66b8p-17f, -0x1.0afad2p-18f, -0x1.9a8578p-20f, -0x1.25a5a2p-21f, -0x1.90e368p-23f,
-          -0x1.0341a4p-24f, -0x1.4f509ap-26f, -0x1.a7fb96p-28f, -0x1.0954b4p-29f
+          0x1.978c58p-3f, 0x1.7a7bdap-4f, 0x1.936586p-9f, -0x1.d6786p-6f, -0x1.9cdda4p-9f, 0x1.d8288p-10f,
+          0x1.7b2eccp-12f, 0x1.baed96p-16f, -0x1.3fb5dcp-17f, -0x1.ae6902p-18f, -0x1.66e14ep-19f, -0x1.feafap-21f,
+          -0x1.5759eap-22f, -0x1.b682c4p-24f, -0x1.0ee12p-25f, -0x1.48c58ap-27f
       },
       {
-          -0x1.63c722p-4f, 0x1.02a586p-5f, -0x1.bf8abcp-8f, 0x1.4bd51ap-14f, 0x1.a569c8p-13f, 0x1.2e96fep-15f,
-          0x1.c06a5ap-19f, -0x1.d63eeep-21f, -0x1.3d6246p-21f, -0x1.32c2ep-22f, -0x1.d26ffp-24f, -0x1.43848cp-25f,
-          -0x1.d13bfcp-27f, -0x1.2d5edcp-28f, -0x1.7b6c9ap-30f, -0x1.d3288cp-32f
+          0x1.d37d14p-1f, 0x1.56d8ap-7f, 0x1.3f033ep-5f, -0x1.2f53cep-8f, -0x1.0b72d4p-8f, 0x1.60061p-12f,
+          0x1.1f12ecp-13f, 0x1.15ab2cp-16f, 0x1.d7422p-22f, -0x1.80dba8p-21f, -0x1.c235c6p-22f, -0x1.b99f88p-23f,
+          -0x1.155402p-24f, -0x1.62ef2cp-26f, -0x1.c3b8ccp-28f, -0x1.267854p-29f
       },
       {
-          -0x1.011036p-5f, 0x1.75773p-7f, -0x1.864e7ap-10f, -0x1.05f518p-12f, 0x1.7111a2p-15f, 0x1.73c85cp-17f,
-          0x1.627368p-19f, -0x1.5ed9e8p-22f, 0x1.fa39aep-23f, -0x1.11e94ap-25f, -0x1.f973eep-27f, -0x1.b3f0f2p-29f,
-          -0x1.3bb45cp-28f, -0x1.3a8a94p-30f, -0x1.1c686ap-32f, -0x1.bb6bacp-35f
+          0x1.5210d6p+1f, -0x1.8f970cp-5f, 0x1.a2d508p-7f, 0x1.16eea2p-9f, -0x1.e1f9e2p-10f, -0x1.285e14p-14f,
+          0x1.3fc4e2p-15f, 0x1.a7a252p-18f, 0x1.175daep-20f, 0x1.a96428p-25f, -0x1.6e1894p-26f, -0x1.6d21a4p-25f,
+          -0x1.0ce07ap-27f, -0x1.07045cp-28f, -0x1.99682ap-30f, -0x1.b29334p-32f
+      },
+      {
+          0x1.8073bap+1f, 0x1.06987p-3f, -0x1.436b0ep-4f, 0x1.6a488p-8f, -0x1.0213e6p-15f, -0x1.0784e4p-13f,
+          -0x1.44351ap-27f, 0x1.a52a7p-18f, 0x1.998566p-24f, -0x1.5cbbcep-22f, -0x1.30d762p-23f, 0x1.758e98p-25f,
+          -0x1.f9901ap-28f, -0x1.4a35d2p-29f, -0x1.c7f4bap-32f, -0x1.aa962ep-37f
       },
   };
 };
 
-// softplus(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(steps a).
+// softplus(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(min(steps a, far_steps
+// a + skipped)).
 template <class T>
 struct SoftplusTail;
 
@@ -335,47 +344,49 @@ template <>
 struct SoftplusTail<float> {
   static constexpr float largest = 0x1.8ff964p+3f;
   static constexpr float steps = 0x1.3d70a4p+0f;
-  // softplus(-a); 7 terms, relative error 2^-26.7.
+  static constexpr float far_steps = 0x1.3d70a4p+0f;
+  static constexpr int skipped = 0;
+  // softplus(-a); 7 terms, relative error 2^-26.5.
   static constexpr float tail_centre[16] = {
-      0x0p+0f, 0x1.9cf17ap-1f, 0x1.9ced9ep+0f, 0x1.35b6d2p+1f, 0x1.9ced5ap+1f, 0x1.020f88p+2f, 0x1.35a84cp+2f,
-      0x1.693edap+2f, 0x1.9ce082p+2f, 0x1.d08856p+2f, 0x1.020e98p+3f, 0x1.1bd92p+3f, 0x1.35a28ap+3f, 0x1.4f7116p+3f,
-      0x1.69408p+3f, 0x1.8318c2p+3f
+      0x0p+0f, 0x1.c63b94p-1f, 0x1.b18b0cp+0f, 0x1.3ff75cp+1f, 0x1.a740fp+1f, 0x1.072f98p+2f, 0x1.3ad758p+2f,
+      0x1.6e6be6p+2f, 0x1.a20566p+2f, 0x1.d5ac28p+2f, 0x1.04a3ecp+3f, 0x1.1e7e28p+3f, 0x1.38441ep+3f, 0x1.5207e6p+3f,
+      0x1.6be998p+3f, 0x1.85a7f6p+3f
   };
   static constexpr float tail[7][16] = {
       {
-          0x1.62e43p-1f, 0x1.79f052p-2f, 0x1.742e24p-3f, 0x1.5d0ca2p-4f, 0x1.3f0fa8p-5f, 0x1.200752p-6f,
-          0x1.027de4p-7f, 0x1.ceca6ep-9f, 0x1.9d8002p-10f, 0x1.711ed8p-11f, 0x1.49ce5cp-12f, 0x1.26a4bap-13f,
-          0x1.0740c2p-14f, 0x1.d61bd2p-16f, 0x1.a3b43ap-17f, 0x1.764c3cp-18f
+          0x1.62e43p-1f, 0x1.6127ccp-2f, 0x1.59adc6p-3f, 0x1.4336dcp-4f, 0x1.26c56p-5f, 0x1.0a0a84p-6f,
+          0x1.dce816p-8f, 0x1.aae51p-9f, 0x1.7d969p-10f, 0x1.54a4f4p-11f, 0x1.303b3cp-12f, 0x1.0f45ecp-13f,
+          0x1.e4f2ap-15f, 0x1.b19224p-16f, 0x1.82387ep-17f, 0x1.5986fp-18f
       },
       {
-          0x1.00000ap-1f, 0x1.3c09a2p-2f, 0x1.545234p-3f, 0x1.4e9728p-4f, 0x1.38ed7ap-5f, 0x1.1d82fap-6f,
-          0x1.017992p-7f, 0x1.cdf986p-9f, 0x1.9d2c92p-10f, 0x1.70fd98p-11f, 0x1.49c116p-12f, 0x1.269f7p-13f,
-          0x1.073ea6p-14f, 0x1.d61a24p-16f, 0x1.a3b39p-17f, 0x1.764bfap-18f
+          0x1.00000ap-1f, 0x1.2ab1b4p-2f, 0x1.3e1474p-3f, 0x1.36ca74p-4f, 0x1.2187dcp-5f, 0x1.07e48cp-6f,
+          0x1.db2cf2p-8f, 0x1.aa334ap-9f, 0x1.7d4f8p-10f, 0x1.5488a2p-11f, 0x1.302ffp-12f, 0x1.0f416ep-13f,
+          0x1.e4ef0ap-15f, 0x1.b190b6p-16f, 0x1.8237eep-17f, 0x1.5986b6p-18f
       },
       {
-          0x1.00044ep-3f, 0x1.b4ff54p-4f, 0x1.1bc4eap-4f, 0x1.334246p-5f, 0x1.2cf95ep-6f, 0x1.18894ap-7f,
-          0x1.fee746p-9f, 0x1.cc58a2p-10f, 0x1.9c85d2p-11f, 0x1.70bb14p-12f, 0x1.49a68p-13f, 0x1.2694d4p-14f,
-          0x1.073a64p-15f, 0x1.d616b6p-17f, 0x1.a3b22cp-18f, 0x1.764b6ap-19f
+          0x1.00044ep-3f, 0x1.a72288p-4f, 0x1.0cad92p-4f, 0x1.1f3568p-5f, 0x1.174c2cp-6f, 0x1.03a46ep-7f,
+          0x1.d7bb06p-9f, 0x1.a8d09cp-10f, 0x1.7cc19ep-11f, 0x1.54501ap-12f, 0x1.301972p-13f, 0x1.0f388ap-14f,
+          0x1.e4e802p-16f, 0x1.b18df8p-17f, 0x1.8236e4p-18f, 0x1.59865cp-19f
       },
       {
-          0x1.607706p-14f, 0x1.bdf612p-7f, 0x1.f93ad2p-7f, 0x1.56c21cp-7f, 0x1.72a5dep-8f, 0x1.690256p-9f,
-          0x1.4f3ec6p-10f, 0x1.30babp-11f, 0x1.122474p-12f, 0x1.eaf002p-14f, 0x1.b73faap-15f, 0x1.88a71p-16f,
-          0x1.5eeafp-17f, 0x1.395e32p-18f, 0x1.17c88ep-19f, 0x1.f30a3ep-21f
+          0x1.607706p-14f, 0x1.d612dep-7f, 0x1.edeb54p-7f, 0x1.44d5b8p-7f, 0x1.5a12f8p-8f, 0x1.4f090ep-9f,
+          0x1.35ec9cp-10f, 0x1.195da2p-11f, 0x1.fa3188p-13f, 0x1.c527aep-14f, 0x1.953a3p-15f, 0x1.69884cp-16f,
+          0x1.433ae2p-17f, 0x1.210472p-18f, 0x1.017738p-19f, 0x1.ccb0c8p-21f
       },
       {
-          -0x1.3bb2fep-8f, -0x1.46857cp-9f, 0x1.fe3ad2p-11f, 0x1.c27e34p-10f, 0x1.38d6eap-10f, 0x1.4f9a1cp-11f,
-          0x1.44b024p-12f, 0x1.2c758ap-13f, 0x1.106fccp-14f, 0x1.e998cp-16f, 0x1.b6becap-17f, 0x1.887256p-18f,
-          0x1.5edd18p-19f, 0x1.395e6cp-20f, 0x1.17cc44p-21f, 0x1.f30fb2p-23f
+          -0x1.3bb2fep-8f, -0x1.0f3486p-9f, 0x1.313588p-10f, 0x1.bc11f2p-10f, 0x1.28544ap-10f, 0x1.39463ap-11f,
+          0x1.2cd6p-12f, 0x1.159caap-13f, 0x1.f70f2cp-15f, 0x1.c3d08ep-16f, 0x1.949656p-17f, 0x1.692f76p-18f,
+          0x1.4306dp-19f, 0x1.20e0a8p-20f, 0x1.015d5ap-21f, 0x1.cc7efcp-23f
       },
       {
-          0x1.b87548p-11f, -0x1.10f42ep-10f, -0x1.0cc05cp-11f, 0x1.8dc17ap-15f, 0x1.489ea6p-13f, 0x1.cb7fp-14f,
-          0x1.e826c2p-15f, 0x1.d568c4p-16f, 0x1.b0eaaap-17f, 0x1.87e67cp-18f, 0x1.60350cp-19f, 0x1.3bd1b2p-20f,
-          0x1.1a6392p-21f, 0x1.f86864p-23f, 0x1.c2879cp-24f, 0x1.91efccp-25f
+          0x1.b87548p-11f, -0x1.13767p-10f, -0x1.c72cf4p-12f, 0x1.3f8134p-14f, 0x1.462fb4p-13f, 0x1.b2ce2ap-14f,
+          0x1.c642a2p-15f, 0x1.b21624p-16f, 0x1.8f4f74p-17f, 0x1.693386p-18f, 0x1.443018p-19f, 0x1.21ac84p-20f,
+          0x1.0367bap-21f, 0x1.d047cp-23f, 0x1.9ddd1cp-24f, 0x1.71eaf4p-25f
       },
       {
-          0x1.0b5262p-10f, 0x1.23253p-16f, -0x1.50df4ap-13f, -0x1.ee4fd6p-15f, 0x1.6ee0d8p-19f, 0x1.a3578ap-17f,
-          0x1.16baccp-17f, 0x1.21f3fep-18f, 0x1.15ca82p-19f, 0x1.fec03ep-21f, 0x1.cc36d4p-22f, 0x1.a21c28p-23f,
-          0x1.735b14p-24f, 0x1.4afe2cp-25f, 0x1.2845b2p-26f, 0x1.09b5bp-27f
+          0x1.0b5262p-10f, 0x1.2647b8p-16f, -0x1.551076p-13f, -0x1.f707eap-15f, 0x1.64f684p-19f, 0x1.97331ep-17f,
+          0x1.16cabep-17f, 0x1.23ad6p-18f, 0x1.168c2cp-19f, 0x1.fd0666p-21f, 0x1.d016cep-22f, 0x1.a1d374p-23f,
+          0x1.7367b6p-24f, 0x1.4b179ep-25f, 0x1.25a066p-26f, 0x1.09473cp-27f
       },
   };
 };

@@ -2,6 +2,7 @@
 
 #include "coefficients.hpp"
 #include "exp.hpp"
+#include "piecewise.hpp"
 
 namespace halfwave {
 namespace {

@@ -14,7 +14,9 @@ struct Piecewise {
 
   explicit HALFWAVE_INLINE Piecewise(V a) {
     const V clipped = min(V(K::largest), a);
-    const V index = fma(clipped, V(K::steps), V(Reduction<float>::magic));
+    V index = fma(clipped, V(K::steps), V(Reduction<float>::magic));
+    if constexpr (K::skipped != 0)
+      index = min(index, fma(clipped, V(K::far_steps), V(Reduction<float>::magic + K::skipped)));
     const V d = lookup16(K::tail_centre, index) - clipped;
     const V constant = lookup16(K::tail[0], index), slope = lookup16(K::tail[1], index);
     high = fma(slope, d, constant);
@@ -35,6 +37,15 @@ struct Piecewise {
     return sum;
   }
 };
+
+// Rarely beyond the pieces, where it is `far`.
+template <class K, class V, class Far>
+HALFWAVE_INLINE V piecewise(V a, Far far) {
+  const Piecewise<K, V> p(a);
+  const V near = p.high + p.low;
+  const auto rare = a > V(K::largest);
+  return any(rare) ? select(rare, far(), near) : near;
+}
 
 }  // namespace
 }  // namespace halfwave
