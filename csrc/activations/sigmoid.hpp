@@ -173,7 +173,7 @@ struct QuickGelu {
       .formula = "x * sigmoid(1.702 * x)",
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1, 2},
+      .forward = {1.25f, 2},
       .backward = {2, 2},
   };
 
