@@ -74,6 +74,7 @@ FUNCTIONS = {
         "*(4-x*tanh_gate_slope(x)*(1-2*logistic(-tanh_gate(x))))-2*sqrt(8/pi))"
     ),
     "mish_second_derivative": ("4*exp(x)*(4+2*x+exp(x)*(8+2*x+exp(x)*(6-3*x+exp(x)*(2-2*x))))/(2+exp(x)*(2+exp(x)))^3"),
+    "softplus": "log1p(exp(x))",
     "mills": "exp(x^2/2)*erfc(x/sqrt(2))/2",
     "gelu_derivative": "1-exp(-x^2/2)*(mills(x)-x/sqrt(2*pi))",
     "gelu_slope": "(mills(x)-x/sqrt(2*pi))/(x-gelu_root)",
@@ -210,7 +211,7 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Eight polynomials for lookup8, one for each piece of a range, in float alone.
+    """Eight or sixteen polynomials for lookup8 or lookup16, one for each piece of a range, in float alone.
 
     With d = centre - x, or x - centre if `upward`: function = c[0] + c[1] d + c[2] d^2 + …, in relative error. A centre
     is a point next to the one given whose value is nearly a float (Gal's method), or, at a zero, that point itself.
@@ -228,15 +229,19 @@ class Pieces:
     margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
 
     def make(self, form, known):
-        pieces = [self.piece(i) for i in range(8)]
+        pieces = [self.piece(i) for i in range(self.count)]
         error = max(error for *_, error in pieces)
-        print(f"  {form.name:8}{self.name:12}8 x {self.terms} terms   2^{error:.2f}")
+        print(f"  {form.name:8}{self.name:12}{self.count} x {self.terms} terms   2^{error:.2f}")
         rows = zip(*(coefficients for _, coefficients, _ in pieces), strict=True)
         centres = listed(form.literal(centre) for centre, *_ in pieces)
-        code = f"static constexpr float {self.name}_centre[8] = {{{centres}}};\n"
-        code += f"static constexpr float {self.name}[{self.terms}][8] = {{\n"
+        code = f"static constexpr float {self.name}_centre[{self.count}] = {{{centres}}};\n"
+        code += f"static constexpr float {self.name}[{self.terms}][{self.count}] = {{\n"
         code += "".join(wrapped_row(listed(map(form.literal, row))) for row in rows) + "};"
         return f"{self.comment} {self.terms} terms, relative error 2^{error:.1f}.", code
+
+    @property
+    def count(self):
+        return len(self.bounds) - 1
 
     def piece(self, i):
         reach = (self.bounds[i + 1] - self.bounds[i]) * self.margin
@@ -244,7 +249,8 @@ class Pieces:
         centre, value = self.centre(i)
         sign = 1 if self.upward else -1
         ends = sorted((sign * (low - centre), sign * (high - centre)))
-        ends[0] = ends[0] or mpf(2) ** -30  # where the first term is given, the others must not all vanish at an end
+        # where the first term is given, the others must not all vanish at an end
+        ends = [ends[0] or mpf(2) ** -30, ends[1] or -(mpf(2) ** -30)]
         function = re.sub(r"\by\b", f"({exact_text(centre)}{'+' if self.upward else '-'}x)", self.function)
         interval = f"[{exact_text(ends[0])};{exact_text(ends[1])}]"
         orders = range(1, self.terms)
@@ -490,6 +496,46 @@ def gate_slope(name, function, zero, scale):
     )
 
 
+def sixteen_pieces(name, function, steps, far_steps, skipped, terms, root=None):
+    """A function by pieces of two widths, the first about 0, one about a zero if there is one.
+
+    The centres of the others are so far right that the function changes by no more than a factor of 2 beyond, and near
+    enough to the left end for distances to be exact.
+    """
+
+    def point(i):
+        return max(i / steps, (i - skipped) / far_steps)
+
+    largest = point(15.499)
+    bounds = (0.0, *(point(i + 0.5) for i in range(15)), largest)
+    centres = [0, *(0.4 * low + 0.6 * high for low, high in itertools.pairwise(bounds[1:]))]
+    zero = -1
+    if root:
+        zero = next(i for i in range(16) if bounds[i + 1] > root)
+        centres[zero] = root
+    return Struct(
+        name,
+        f"{function}(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, "
+        "i = rint(min(steps a, far_steps a + skipped)).",
+        (
+            Constant("largest", "", lambda *_: largest),
+            Constant("steps", "", lambda *_: steps),
+            Constant("far_steps", "", lambda *_: far_steps),
+            Constant("skipped", "", lambda *_: skipped, type="int"),
+            Pieces(
+                "tail",
+                f"{function}(-a);",
+                function=f"{function}(-y)",
+                bounds=bounds,
+                centres=tuple(centres),
+                terms=terms,
+                zero=zero,
+            ),
+        ),
+        formats=(FLOAT,),
+    )
+
+
 SELU_SCALE, SELU_ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
 GELU_TANH = mpmath.sqrt(8 / mpmath.pi)
 
@@ -569,7 +615,8 @@ STRUCTS = (
     second_derivative_root("mish", -2.2564, mpf(3) / 8, 16, "Lower"),
     second_derivative_root("mish", 1.4906, mpf(5) / 16, 16, "Upper"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
-    gate_slope("QuickGeluSlope", "quick_gelu_derivative", -ROOTS["quick_gelu_root"], 1.702),
+    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 2.662, 1.28, 2, terms=10, root=-ROOTS["quick_gelu_root"]),
+    sixteen_pieces("SoftplusTail", "softplus", 1.24, 1.24, 0, terms=7),
     Struct(
         "SeluConstants",
         "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "

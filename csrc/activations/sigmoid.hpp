@@ -51,7 +51,7 @@ struct Silu {
       .curvature = "s * (1 - s) * (2 - x * tanh(x / 2)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {1.25f, 2, Doubt::at_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {0.51f, 3},
   };
@@ -59,7 +59,7 @@ struct Silu {
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const LogisticTail<V> f(abs(x));
-    return gate(x, f.a, f);
+    return quick_gate(x, f.a, f);
   }
   // silu'(x) + silu'(-x) = 1
   template <class V>
@@ -97,37 +97,17 @@ struct Swish {
       .second_derivative = {0.51f, 3.5},
   };
 
-  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
-    const Exponent<V> e(beta, x);
-    const V a = e.magnitude(), low = e.magnitude_low();
-    const LogisticTail<V> f(a, low);
-    const V tail = f.u * f.q, once = x * tail;
-    V part = fma(x, tail, once * f.correction);
-    const auto infinite = abs(x) > largest_finite<V>();
-    if (any(infinite)) [[unlikely]]
-      part = select(infinite, once, part);
-    const auto far = a >= V(LogisticRange<typename V::Scalar>::largest / 2);
-    if (any(far)) {
-      const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
-      part = select(far, times_exp(finite, -a, -low), part);
-    }
-    return select(e.t > V(0), x - part, part);
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA { return Silu::forward(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
-    using T = typename V::Scalar;
-    const Exponent<V> e(beta, x);
-    const V a = e.magnitude(), low = e.magnitude_low();
-    const auto by_formula = [&] {
-      const LogisticTail<V> f(a, low);
-      return near_root<SiluDerivativeRoot<T>>(-a, -low, gate_slope(f, f.a, low));
-    };
-    if constexpr (sizeof(T) == 4)
-      return g * mirrored(e.t, by_pieces<SiluSlope<T>>(a, low, by_formula));
-    else
-      return g * mirrored(e.t, by_formula());
+    return g * unless_one(
+                   beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
+                   [&]() HALFWAVE_INLINE_LAMBDA { return Silu::derivative(x); });
   }
   // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
@@ -163,9 +143,45 @@ struct Swish {
     const Exponent<Wide> e(beta, x);
     return gate_curvature(beta, Wide(0), e.magnitude(), e.magnitude_low());
   }
+
+ private:
+  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
+  template <class V>
+  static HALFWAVE_INLINE V steeper(V x, V beta) {
+    using T = typename V::Scalar;
+    const Exponent<V> e(beta, x);
+    const V a = e.magnitude(), low = e.magnitude_low();
+    const LogisticTail<V> f(a, low);
+    const V tail = f.u * f.q, once = x * tail;
+    V part = fma(x, tail, once * f.correction);
+    const auto infinite = abs(x) > largest_finite<V>();
+    if (any(infinite)) [[unlikely]]
+      part = select(infinite, once, part);
+    const auto far = a >= V(sizeof(T) == 4 ? 80.0f : 700.0f);
+    if (any(far)) [[unlikely]] {
+      const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
+      part = select(far, Exp<V>::extreme(finite, -a, -low), part);
+    }
+    return select(e.t > V(0), x - part, part);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V steeper_derivative(V x, V beta) {
+    using T = typename V::Scalar;
+    const Exponent<V> e(beta, x);
+    const V a = e.magnitude(), low = e.magnitude_low();
+    const auto by_formula = [&] {
+      const LogisticTail<V> f(a, low);
+      return near_root<SiluDerivativeRoot<T>>(-a, -low, gate_slope(f, f.a, low));
+    };
+    if constexpr (sizeof(T) == 4)
+      return mirrored(e.t, by_pieces<SiluSlope<T>>(a, low, by_formula));
+    else
+      return mirrored(e.t, by_formula());
+  }
 };
 
 struct QuickGelu {
+  static constexpr int unroll = 4;
   static constexpr Info info{
       .name = "quick_gelu",
       .title = "Approximation of GELU by a sigmoid.",
@@ -173,7 +189,7 @@ struct QuickGelu {
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .curvature = "1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .forward = {1.25f, 2, Doubt::at_midpoints},
       .backward = {2, 2, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
@@ -189,22 +205,23 @@ struct QuickGelu {
       a = m * V(K::beta);
       low = fma(m, V(K::beta_low), fms(m, V(K::beta), a));
     }
+    HALFWAVE_INLINE LogisticTail<V> tail() const { return {typename LogisticTail<V>::InRange{}, a, low}; }
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const Argument<V> t(x);
-    return gate(x, t.m, LogisticTail<V>(t.a, t.low));
+    return gate(x, t.m, t.tail());
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     using T = typename V::Scalar;
-    const auto by_formula = [&] {
+    const auto by_formula = [&]() HALFWAVE_INLINE_LAMBDA {
       const Argument<V> t(x);
-      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(LogisticTail<V>(t.a, t.low), t.a, t.low));
+      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(t.tail(), t.a, t.low));
     };
     if constexpr (sizeof(T) == 4)
-      return g * mirrored(x, by_pieces<QuickGeluSlope<T>>(abs(x), by_formula));
+      return g * mirrored(x, piecewise<QuickGeluSlope<T>>(abs(x), by_formula));
     else
       return g * mirrored(x, by_formula());
   }

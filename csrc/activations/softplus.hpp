@@ -29,23 +29,19 @@ struct Softplus {
       .second_derivative = {0.51f, 2},
   };
 
-  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
-    const Exponent<V> e(beta, x);
-    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
-    V low;
-    const V near = quotient(p.sum, p.sum_low, beta, low);
-    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
-    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
-    if (!any(far)) return y;
-    const V reciprocal = V(1) / beta;
-    return select(far, times_exp(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA { return softplus(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
-    const Exponent<V> e(beta, x);
-    return g * logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+    const auto steeper_derivative = [&]() HALFWAVE_INLINE_LAMBDA {
+      const Exponent<V> e(beta, x);
+      return logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+    };
+    return g * unless_one(beta, steeper_derivative, [&]() HALFWAVE_INLINE_LAMBDA { return logistic(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V beta) {
@@ -81,6 +77,21 @@ struct Softplus {
     const Exponent<Wide> e(beta, x);
     return times_logistic_slope(beta, e.magnitude(), e.magnitude_low());
   }
+
+ private:
+  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
+  template <class V>
+  static HALFWAVE_INLINE V steeper(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
+    V low;
+    const V near = quotient(p.sum, p.sum_low, beta, low);
+    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
+    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
+    if (!any(far)) return y;
+    const V reciprocal = V(1) / beta;
+    return select(far, Exp<V>::extreme(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
+  }
 };
 
 struct LogSigmoid {
@@ -92,7 +103,7 @@ struct LogSigmoid {
       .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward_from_output = {2, 2, Doubt::never},
       .second_derivative = {0.51f, 1},
@@ -100,8 +111,7 @@ struct LogSigmoid {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const SoftplusParts<V> p(-x, V(0), V(0));
-    return select(x < V(-DecayRange<typename V::Scalar>::largest), x, -(p.sum + p.sum_low));
+    return -softplus(-x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {

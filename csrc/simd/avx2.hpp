@@ -78,6 +78,10 @@ struct Vec<float> {
     // vpermps reads the lowest three bits of the index only.
     return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_castps_si256(t.v));
   }
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) {
+    const __m256i fourth_bit = _mm256_slli_epi32(_mm256_castps_si256(t.v), 28);
+    return _mm256_blendv_ps(lookup8(table, t).v, lookup8(table + 8, t).v, _mm256_castsi256_ps(fourth_bit));
+  }
 };
 
 struct MaskDouble {

@@ -64,6 +64,9 @@ struct Vec<float> {
     // vpermps reads four bits of the index; the table stands there twice, so that the fourth does not matter.
     return _mm512_permutexvar_ps(_mm512_castps_si512(t.v), _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
   }
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) {
+    return _mm512_permutexvar_ps(_mm512_castps_si512(t.v), _mm512_loadu_ps(table));
+  }
 };
 
 template <>

@@ -89,6 +89,13 @@ struct Vec<float> {
     const uint32x4_t index = vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u));
     return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_u32(index)));
   }
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) {
+    const uint8_t* p = reinterpret_cast<const uint8_t*>(table);
+    const uint8x16x4_t bytes = {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+    const uint32x4_t i = vandq_u32(vreinterpretq_u32_f32(t.v), vdupq_n_u32(15));
+    const uint32x4_t index = vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(index)));
+  }
 };
 
 struct MaskDouble {

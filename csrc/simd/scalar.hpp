@@ -84,6 +84,8 @@ struct Vec {
   friend HALFWAVE_INLINE Vec half_octave(Vec t) { return from_bits(bits(t) >> (sizeof(T) == 4 ? 22 : 51)); }
   // table[i] for the i in the lowest three bits of t's significand; the entries are exact in float.
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) { return T(table[bits(t) & 7]); }
+  // The same for the lowest four bits, of a float.
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) { return T(table[bits(t) & 15]); }
 };
 
 HALFWAVE_INLINE bool any(bool m) { return m; }
