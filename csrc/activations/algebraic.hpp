@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../math/pieces.hpp"
+#include "../math/reciprocal.hpp"
 #include "info.hpp"
 
 namespace halfwave::activations {
@@ -77,8 +78,8 @@ struct SquarePlus {
       .from_output_domain = {"b must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "y**2 / (y**2 + b / 4)",
-      .forward = {1, 1},
-      .backward = {1, 1},
+      .forward = {1.4f, 1.4f},
+      .backward = {2, 2},
       .backward_from_output = {1, 1},
   };
 
@@ -104,33 +105,23 @@ struct SquarePlus {
     }
   };
 
-  // Up to which |x| neither a square overflows or vanishes nor x + h cancels more than h_low makes good.
+  // Up to which |x| no square overflows or vanishes.
   template <class V>
   static HALFWAVE_INLINE V ordinary(V b) {
     using Scale = SquareScale<typename V::Scalar>;
-    const auto moderate = (b > V(Scale::small)) & (b < V(Scale::large));
-    return select(moderate, min(V(Scale::large), V(512) * sqrt(b)), V(-1));
+    return select((b > V(Scale::small)) & (b < V(Scale::large)), V(Scale::large), V(-1));
   }
-  // sqrt(x*x + b) = h + h_low for an ordinary x, and 1/h.
-  template <class V>
-  struct OrdinaryHypotenuse {
-    V h, h_low, reciprocal;
-    HALFWAVE_INLINE OrdinaryHypotenuse(V x, V b) {
-      const V square = x * x;
-      const V s = square + b;
-      const V s_low = positive_sum_low(square, b, s) + fms(x, x, square);
-      h = sqrt(s);
-      reciprocal = V(1) / h;
-      h_low = (fnma(h, h, s) + s_low) * (V(0.5f) * reciprocal);
-    }
-  };
 
+  // max(x, 0) + d/2, where d = sqrt(x*x + b) - |x| solves d*d + 2*|x|*d = b. A step of Newton's on that makes up for all
+  // that d has lost, unless it cancels too much.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V b) {
-    const OrdinaryHypotenuse<V> r(x, b);
-    const V sum = r.h + x;
-    const V y = V(0.5f) * (sum + ((x - (sum - r.h)) + r.h_low));
-    const auto rare = abs(x) > ordinary(b);
+    const V a = abs(x);
+    const V h = sqrt(fma(x, x, b));
+    const V d = h - a;
+    const V rest = fnma(a + a, d, fnma(d, d, b));
+    const V y = fma(V(0.5f), fma(rest, rough_reciprocal(h + h), d), max(V(0), x));
+    const auto rare = a > min(ordinary(b), V(24) * sqrt(b));
     if (any(rare)) [[unlikely]]
       return select(rare, extreme(x, b), y);
     return y;
@@ -148,14 +139,16 @@ struct SquarePlus {
     return nan_from(b, select(x > V(0), half + half_low, select((half == V(0)) | (q == V(0)), V(0), falling)));
   }
 
+  // With h = sqrt(x*x + b) it is b / (2 * (h*h + |x| * h)) at -|x|; both sides add up to 1.
   template <class V>
   static HALFWAVE_INLINE V derivative(V x, V b) {
-    const OrdinaryHypotenuse<V> r(x, b);
-    const V ratio = x * r.reciprocal;
-    const V ratio_low = fnma(ratio, r.h_low, fnma(ratio, r.h, x)) * r.reciprocal;
-    const V sum = V(1) + ratio;
-    const V y = V(0.5f) * (sum + ((ratio - (sum - V(1))) + ratio_low));
-    const auto rare = abs(x) > ordinary(b);
+    const V a = abs(x);
+    const V s = fma(x, x, b), h = sqrt(s);
+    const V t = fma(a, h, s), t_low = fma(a, h, s - t);
+    const V r = half_precise_reciprocal(t);
+    const V half = V(0.5f) * b, q = half * r;
+    const V y = mirrored(x, fma(fnma(t_low, q, fnma(t, q, half)), r, q));
+    const auto rare = a > ordinary(b);
     if (any(rare)) [[unlikely]]
       return select(rare, extreme_derivative(x, b), y);
     return y;
