@@ -17,32 +17,28 @@ struct SoftSign {
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {1, 1},
+      .forward = {1.5f, 1.5f, true},
+      .backward = {2, 2},
       .backward_from_output = {0.51f, 0.51f},
   };
 
-  // 1 + |x| in two parts, its reciprocal as rounded, and by what factor that is too small.
-  template <class V>
-  struct Denominator {
-    V a, s, s_low, q;
-    explicit HALFWAVE_INLINE Denominator(V x) : a(min(largest_finite<V>(), abs(x))), s(V(1) + a) {
-      s_low = positive_sum_low(V(1), a, s);
-      q = V(1) / s;
-    }
-    HALFWAVE_INLINE V residual(V y, V of) const { return fnma(s_low, y, fnma(s, y, of)); }
-  };
+  static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const Denominator<V> d(x);
-    const V y = d.a * d.q;
-    return copysign(fma(d.residual(y, d.a), d.q, y), x);
+    const V a = min(largest_finite<V>(), abs(x));
+    return copysign(a / (V(1) + a), x);
   }
+  // (1 + a)^2 is a * (a + 2) + 1, or a * a + (2a + 1): for a < 2 what the rounding of the sum changes is less in the former,
+  // beyond in the latter. Scaled, the square overflows only where its reciprocal vanishes.
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const Denominator<V> d(x);
-    return g * fma(d.q, d.q, (d.q * d.q) * (V(2) * d.residual(d.q, V(1))));
+    using T = typename V::Scalar;
+    const V scale = V(sizeof(T) == 4 ? T(0x1p-64) : T(0x1p-512));
+    const V a = abs(x), scaled = a * scale;
+    const auto small = a < V(2);
+    const V square = fma(scaled, select(small, a + V(2), a), select(small, scale, fma(V(2), scaled, scale)));
+    return g * (scale / square);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
