@@ -493,11 +493,11 @@ HALF_OCTAVES = (0, 0.5, 1, 2, 3, 5, 7, 11, 14.75)
 
 def half_octaves(unit, largest):
     """The bounds of eight pieces that half octaves of 2t/unit + 2 count, as far as they are used."""
-    return tuple(unit * bound for bound in HALF_OCTAVES[:-1]) + (largest,)
+    return (*(unit * bound for bound in HALF_OCTAVES[:-1]), largest)
 
 
 def centres(bounds, part=0.5):
-    """Centres for pieces whose first is about 0; a function that grows fast wants them in the lower part of the others."""
+    """Centres for pieces whose first is about 0; in the others low, for a function that grows fast."""
     return (0, *(a + (b - a) * part for a, b in itertools.pairwise(bounds[1:])))
 
 
