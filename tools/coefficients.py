@@ -81,10 +81,15 @@ FUNCTIONS = {
 }
 
 
+@functools.cache
+def compiled(formula):
+    return compile(formula.replace("^", "**"), formula, "eval")
+
+
 def evaluate(formula, x, known):
     names = {name: getattr(mpmath, name) for name in ("exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sqrt")}
     names |= {name: (lambda text: lambda at: evaluate(text, at, known))(text) for name, text in FUNCTIONS.items()}  # noqa: B023
-    return eval(formula.replace("^", "**"), names | ROOTS | {"x": x, "pi": mpmath.pi} | known)
+    return eval(compiled(formula), names | ROOTS | {"x": x, "pi": mpmath.pi} | known)
 
 
 def root_near(formula, start):
@@ -224,6 +229,7 @@ class Pieces:
     centres: tuple[object, ...]
     terms: int
     zero: int = -1  # the piece whose centre is a zero
+    order: int = 0  # of the zero at 0, the centre of the first piece: its c[0] to c[order - 1] are 0
     identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
     upward: bool = False
     margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
@@ -256,6 +262,8 @@ class Pieces:
         orders = range(1, self.terms)
         if i == 0 and self.identity:
             return self.near_identity(low, high)
+        if i == 0 and self.order:
+            return self.near_zero(high)
         if i == self.zero:  # there is no relative error at a zero
             program = f"(({function})-{exact_text(value)})/x, [|{listed(range(self.terms - 1))}|]"
             fit = f"p = x*fpminimax({program}, [|{listed([24] * len(orders))}|], {interval}, relative, floating);\n"
@@ -283,6 +291,15 @@ class Pieces:
         coefficients = [mpf(0), *self.coefficients(fit, orders)]
         error = self.error(0, mpf(0), [mpf(0), mpf(1), *coefficients[1:]], mpf(2) ** -30, high, 1)
         return mpf(0), [mpf(FLOAT_MAX), *coefficients], error
+
+    def near_zero(self, high):
+        function, orders = re.sub(r"\by\b", "x", self.function), range(self.order, self.terms)
+        fit = (
+            f"p = fpminimax({function}, [|{listed(orders)}|], [|{listed([24] * len(orders))}|], "
+            f"[1b-20;{exact_text(high)}], relative, floating);\n"
+        )
+        coefficients = [mpf(0)] * self.order + self.coefficients(fit, orders)
+        return mpf(0), coefficients, self.error(0, mpf(0), coefficients, mpf(2) ** -20, high, 1)
 
     def at(self, y):
         return evaluate(self.function, mpf(0), {"y": y})
@@ -541,6 +558,20 @@ GELU_TANH = mpmath.sqrt(8 / mpmath.pi)
 
 HALF_OCTAVES = (0, 0.5, 1, 2, 3, 5, 7, 11, 14.75)
 
+
+def half_octaves(unit, largest):
+    """The bounds of eight pieces that half octaves of 2t/unit + 2 count, as far as they are used."""
+    return (*(unit * bound for bound in HALF_OCTAVES[:-1]), largest)
+
+
+def centres(bounds, part=0.5):
+    """Centres for pieces whose first is about 0; in the others low, for a function that grows fast."""
+    return (0, *(a + (b - a) * part for a, b in itertools.pairwise(bounds[1:])))
+
+
+TANH_UNIT = 0.65
+TANH_BOUNDS = half_octaves(TANH_UNIT, 9.1)
+
 STRUCTS = (
     Struct(
         "Reduction",
@@ -605,6 +636,36 @@ STRUCTS = (
                 terms={"float": 3, "double": 7},
             ),
         ),
+    ),
+    Struct(
+        "TanhPieces",
+        "With d = t - centre[i], i counting half octaves of steps t + 2, for 0 <= t <= largest.",
+        (
+            Constant("steps", "", lambda *_: 2 / mpf(TANH_UNIT)),
+            Constant("largest", "", lambda *_: TANH_BOUNDS[-1]),
+            Pieces("tanh", "tanh(t);", "tanh(y)", TANH_BOUNDS, centres(TANH_BOUNDS), terms=8, order=1, upward=True),
+            Pieces(
+                "shrink",
+                "t - tanh(t);",
+                "y-tanh(y)",
+                TANH_BOUNDS,
+                centres(TANH_BOUNDS, 0.25),
+                terms=9,
+                order=3,
+                upward=True,
+            ),
+            Pieces(
+                "square",
+                "tanh(t)^2;",
+                "tanh(y)^2",
+                TANH_BOUNDS,
+                centres(TANH_BOUNDS, 0.25),
+                terms=9,
+                order=2,
+                upward=True,
+            ),
+        ),
+        formats=(FLOAT,),
     ),
     derivative_root("silu", -1.2784645, mpf(1) / 24, {"float": 4, "double": 9}),
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
@@ -719,7 +780,7 @@ STRUCTS = (
                 "2 t Phi(-t) e^(t^2/2);",
                 function="2*y*mills(y)",
                 bounds=HALF_OCTAVES,
-                centres=(0, *((a + b) / 2 for a, b in itertools.pairwise(HALF_OCTAVES[1:]))),
+                centres=centres(HALF_OCTAVES),
                 terms=8,
                 identity=True,
                 upward=True,

@@ -96,6 +96,141 @@ struct Tanh<double> {
   };
 };
 
+// With d = t - centre[i], i counting half octaves of steps t + 2, for 0 <= t <= largest.
+template <class T>
+struct TanhPieces;
+
+template <>
+struct TanhPieces<float> {
+  static constexpr float steps = 0x1.89d89ep+1f;
+  static constexpr float largest = 0x1.233334p+3f;
+  // tanh(t); 8 terms, relative error 2^-26.3.
+  static constexpr float tanh_centre[8] = {
+      0x0p+0f, 0x1.f33928p-2f, 0x1.f3291ap-1f, 0x1.9fff1p+0f, 0x1.4cc332p+1f, 0x1.f33b4ep+1f, 0x1.766fp+2f,
+      0x1.03f448p+3f
+  };
+  static constexpr float tanh[8][8] = {
+      {
+          0x0p+0f, 0x1.cf1a1cp-2f, 0x1.8070aep-1f, 0x1.d9c6b6p-1f, 0x1.fa60f6p-1f, 0x1.ff94bp-1f, 0x1.fffdd4p-1f,
+          0x1.fffffap-1f
+      },
+      {
+          0x1p+0f, 0x1.974812p-1f, 0x1.beadc2p-2f, 0x1.266032p-3f, 0x1.65c914p-6f, 0x1.ad12eap-10f, 0x1.15e8f6p-15f,
+          0x1.797948p-22f
+      },
+      {
+          -0x1.ee077ep-23f, -0x1.70627p-2f, -0x1.4f650ep-2f, -0x1.1066p-3f, -0x1.61d9eep-6f, -0x1.acbd84p-10f,
+          -0x1.16e7d2p-15f, -0x1.3c3236p-22f
+      },
+      {
+          -0x1.5551e2p-2f, -0x1.a3b278p-4f, 0x1.9bc6eap-4f, 0x1.33e02p-4f, 0x1.cd627cp-7f, 0x1.1d5be4p-10f,
+          0x1.73fcaap-16f, 0x1.f76684p-23f
+      },
+      {
+          -0x1.061682p-12f, 0x1.547a7cp-3f, 0x1.14cc0ep-5f, -0x1.9d5fecp-6f, -0x1.b93396p-8f, -0x1.1bea54p-11f,
+          -0x1.65c128p-17f, -0x1.28ef3ap-22f
+      },
+      {
+          0x1.1575b2p-3f, -0x1.794828p-6f, -0x1.9336aap-5f, 0x1.8229dap-10f, 0x1.419422p-9f, 0x1.c359e6p-13f,
+          0x1.1e2746p-18f, 0x1.96202ep-25f
+      },
+      {
+          -0x1.23121p-7f, -0x1.ad6904p-5f, 0x1.13e75cp-6f, 0x1.198374p-8f, -0x1.4ebf1p-11f, -0x1.398914p-14f,
+          -0x1.f0b266p-20f, 0x1.96e72p-24f
+      },
+      {
+          -0x1.3beec8p-5f, 0x1.4a6aap-6f, 0x1.400c9ap-8f, -0x1.7df7dcp-9f, 0x1.4479d4p-14f, 0x1.5b19aap-16f,
+          0x1.1b1438p-21f, 0x1.18e4fep-28f
+      },
+  };
+  // t - tanh(t); 9 terms, relative error 2^-25.0.
+  static constexpr float shrink_centre[8] = {
+      0x0p+0f, 0x1.a0043cp-2f, 0x1.a009d8p-1f, 0x1.76687ep+0f, 0x1.232b2p+1f, 0x1.c998fcp+1f, 0x1.4cc114p+2f,
+      0x1.e8c114p+2f
+  };
+  static constexpr float shrink[9][8] = {
+      {
+          0x0p+0f, 0x1.578bfap-6f, 0x1.21edbep-3f, 0x1.20f78ep-1f, 0x1.4bb18p+0f, 0x1.49cc62p+1f, 0x1.0cc214p+2f,
+          0x1.a8c116p+2f
+      },
+      {
+          0x0p+0f, 0x1.3008d4p-3f, 0x1.cd0eeap-2f, 0x1.9d02b4p-1f, 0x1.eacc62p-1f, 0x1.fe6522p-1f, 0x1.fff006p-1f,
+          0x1.ffffep-1f
+      },
+      {
+          0x0p+0f, 0x1.4ff914p-2f, 0x1.79bd1p-2f, 0x1.63a078p-3f, 0x1.4c212cp-5f, 0x1.9a3a82p-9f, 0x1.f7ca66p-14f,
+          0x1.35e524p-21f
+      },
+      {
+          0x1.555556p-2f, 0x1.426b64p-3f, -0x1.0743eap-4f, -0x1.76d42ep-4f, -0x1.a836cap-6f, -0x1.108f28p-9f,
+          -0x1.52f1cap-14f, -0x1.451ee2p-23f
+      },
+      {
+          -0x1.1c7904p-19f, -0x1.5c3154p-3f, -0x1.46f952p-4f, 0x1.8e2a66p-6f, 0x1.83b4f6p-7f, 0x1.0e7b72p-10f,
+          0x1.8394f8p-15f, 0x1.d4087cp-20f
+      },
+      {
+          -0x1.10e89ep-3f, -0x1.7a8108p-8f, 0x1.00c91ep-4f, 0x1.1cced8p-8f, -0x1.faa274p-9f, -0x1.adfdbcp-12f,
+          -0x1.4a8dbcp-16f, -0x1.4ab162p-19f
+      },
+      {
+          -0x1.10d782p-10f, 0x1.0a700cp-4f, -0x1.de00fp-8f, -0x1.0408d8p-7f, 0x1.8e3d3ap-11f, 0x1.2d3e72p-13f,
+          0x1.9bdeep-20f, -0x1.45b1ap-23f
+      },
+      {
+          0x1.eedb58p-5f, -0x1.fb9d9cp-7f, -0x1.ede102p-7f, 0x1.ece95cp-9f, -0x1.412ffep-18f, -0x1.8f31fp-15f,
+          0x1.5f53eep-19f, 0x1.a666a2p-20f
+      },
+      {
+          -0x1.348cc2p-6f, -0x1.0b4f76p-6f, 0x1.07d278p-7f, -0x1.623a3ep-11f, -0x1.e9c0bp-16f, 0x1.5d9668p-17f,
+          -0x1.93ed56p-21f, -0x1.3ce344p-21f
+      },
+  };
+  // tanh(t)^2; 9 terms, relative error 2^-25.4.
+  static constexpr float square_centre[8] = {
+      0x0p+0f, 0x1.9ffe0ap-2f, 0x1.a0049cp-1f, 0x1.765de8p+0f, 0x1.233454p+1f, 0x1.c99f74p+1f, 0x1.4ccd76p+2f,
+      0x1.e8c114p+2f
+  };
+  static constexpr float square[9][8] = {
+      {
+          0x0p+0f, 0x1.3000b2p-3f, 0x1.cd0732p-2f, 0x1.9cfb5ap-1f, 0x1.eacf5ep-1f, 0x1.fe654cp-1f, 0x1.fff00cp-1f,
+          0x1.ffffep-1f
+      },
+      {
+          0x0p+0f, 0x1.4ff628p-1f, 0x1.79bf1ap-1f, 0x1.63b7b4p-2f, 0x1.4bf30ep-4f, 0x1.9a0f26p-8f, 0x1.fe7a08p-13f,
+          0x1.f39d8cp-20f
+      },
+      {
+          0x1p+0f, 0x1.e3aedep-2f, -0x1.8ad56p-3f, -0x1.192ccap-2f, -0x1.3dfecp-4f, -0x1.98c5acp-8f, -0x1.fe4c2ap-13f,
+          -0x1.204564p-20f
+      },
+      {
+          -0x1.0dc15cp-20f, -0x1.5c366ap-1f, -0x1.470a8cp-2f, 0x1.8e3966p-4f, 0x1.83aa3p-5f, 0x1.0ecd58p-8f,
+          0x1.5407d6p-13f, 0x1.ccf292p-21f
+      },
+      {
+          -0x1.554dcep-1f, -0x1.e1d52ap-6f, 0x1.4174bcp-2f, 0x1.66eb0ep-6f, -0x1.3d463p-6f, -0x1.0b6a96p-9f,
+          -0x1.5530c8p-14f, -0x1.31d204p-18f
+      },
+      {
+          -0x1.1dd04cp-10f, 0x1.9756aap-2f, -0x1.698328p-5f, -0x1.917a58p-5f, 0x1.24543ep-8f, 0x1.a131c8p-11f,
+          0x1.1399b2p-15f, 0x1.0a2b3cp-18f
+      },
+      {
+          0x1.8c6dfap-2f, -0x1.1a180cp-3f, -0x1.d3156cp-4f, 0x1.e87338p-6f, 0x1.c8abbap-12f, -0x1.06a03p-12f,
+          -0x1.64509p-17f, 0x1.e8498ap-19f
+      },
+      {
+          -0x1.3dfa88p-5f, -0x1.b8a088p-4f, 0x1.7a0a78p-4f, -0x1.15e96cp-7f, -0x1.a4862p-11f, 0x1.fa800cp-15f,
+          0x1.4046e4p-19f, -0x1.7b1bb2p-18f
+      },
+      {
+          -0x1.08dbbep-3f, 0x1.81cc14p-5f, -0x1.9a9262p-6f, 0x1.6fc782p-12f, 0x1.d72582p-13f, -0x1.19f6dp-17f,
+          -0x1.181386p-22f, 0x1.df4e8ep-20f
+      },
+  };
+};
+
 // silu'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
 template <class T>
 struct SiluDerivativeRoot;

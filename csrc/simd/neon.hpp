@@ -75,6 +75,9 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f32(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f32(m.v, a.v, b.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return vreinterpretq_f32_u32(vsubq_u32(vreinterpretq_u32_f32(a.v), vreinterpretq_u32_f32(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return vreinterpretq_f32_u32(vshrq_n_u32(vreinterpretq_u32_f32(t.v), 22));
   }
@@ -168,6 +171,9 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f64(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f64(m.v, a.v, b.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return vreinterpretq_f64_u64(vsubq_u64(vreinterpretq_u64_f64(a.v), vreinterpretq_u64_f64(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return vreinterpretq_f64_u64(vshrq_n_u64(vreinterpretq_u64_f64(t.v), 51));
   }
