@@ -51,9 +51,11 @@ struct SoftSign {
     return g * fma(rest, rest, rest * (rest_low + rest_low));
   }
   static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    const Denominator<Wide> d(x);
-    const Wide cube = (d.q * d.q) * d.q;
-    const Wide magnitude = Wide(2) * fma(cube, Wide(3) * d.residual(d.q, Wide(1)), cube);
+    const Wide a = min(largest_finite<Wide>(), abs(x)), s = Wide(1) + a;
+    const Wide q = Wide(1) / s;
+    const Wide residual = fnma(positive_sum_low(Wide(1), a, s), q, fnma(s, q, Wide(1)));
+    const Wide cube = (q * q) * q;
+    const Wide magnitude = Wide(2) * fma(cube, Wide(3) * residual, cube);
     return select(x == Wide(0), Wide(0), times_sign(-magnitude, x));
   }
 };
