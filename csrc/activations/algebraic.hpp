@@ -19,8 +19,8 @@ struct SoftSign {
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {1.5f, 1.5f, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::beyond_range},
+      .forward = {1.5f, 1.5f, Doubt::never, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
       .second_derivative = {0.51f, 2},
   };

@@ -42,7 +42,7 @@ struct Elu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output =
           "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
-      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .forward = {1, 1.5, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 1.5, Doubt::beyond_range_away},
       .backward_from_output = {1, 1, Doubt::never},
       .second_derivative = {0.51f, 2},
@@ -100,7 +100,7 @@ struct Selu {
           "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
           "arXiv:1706.02515.",
       .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
-      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .forward = {1, 1.5, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 1.5, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {1, 1, Doubt::never},
       .second_derivative = {0.51f, 2},
@@ -151,7 +151,7 @@ struct Celu {
       .from_output_domain = {"alpha must be > 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "1 if y > 0 else (y + alpha) / alpha; far below 0, y has lost the digits of exp(x / alpha)",
-      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .forward = {1, 1.5, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 1.5, Doubt::beyond_range_away},
       .backward_from_output = {1, 1, Doubt::never},
       .second_derivative = {0.51f, 2},

@@ -17,7 +17,7 @@ struct Gelu {
       .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
       .curvature = "phi(x) * (2 - x**2)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2, Doubt::at_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 4},
   };

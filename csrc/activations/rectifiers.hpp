@@ -56,7 +56,7 @@ struct LeakyRelu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else negative_slope, the same as from x",
       .mask = "x > 0",
-      .forward = {0.5, 0.5, Doubt::at_midpoints},
+      .forward = {0.5, 0.5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
   static constexpr int unroll = 4;
 
@@ -117,7 +117,7 @@ struct Rrelu {
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
-      .forward = {1, 1, Doubt::at_midpoints, Doubt::beyond_range_away},
+      .forward = {1, 1, Doubt::at_midpoints, Doubt::never},
       .backward = {1, 1, Doubt::never},
       .backward_from_output = {1, 1, Doubt::never},
   };

@@ -134,7 +134,7 @@ struct Mish {
           "4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x)",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
       .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints},
       .second_derivative = {0.51f, 3.5},
   };
 
