@@ -24,9 +24,8 @@ enum class Doubt : unsigned char {
   at_midpoints,         // midpoints alone
   at_normal_midpoints,  // the same, but for those between subnormal numbers
   beyond_range,         // none but a product with a large factor, if the other one vanishes in float
-  beyond_range_away,  // the same, and midpoints are rounded away from zero: faster in bfloat16, for functions of which no
-                      // parameter makes a midpoint the exact result
-  never,              // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
+  beyond_range_away,    // the same, and midpoints are rounded away from zero: faster in bfloat16
+  never,                // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
 };
 
 // The greatest error in units in the last place. 16-bit results are correctly rounded.

@@ -117,7 +117,7 @@ struct Rrelu {
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
-      .forward = {1, 1, Doubt::at_midpoints, Doubt::never},
+      .forward = {1, 1, Doubt::at_midpoints, Doubt::beyond_range_away},
       .backward = {1, 1, Doubt::never},
       .backward_from_output = {1, 1, Doubt::never},
   };
