@@ -1,4 +1,5 @@
-// What second derivatives have in common. They are computed in double, whatever the data are.
+// What second derivatives have in common. Those that are templates are computed in the type of the data; those of `Wide`
+// alone in double, whatever the data are.
 #pragma once
 
 #include "logistic.hpp"
@@ -13,17 +14,20 @@ namespace {
 // x or a bound is NaN. All functions of as many bounds and parameters share it.
 template <int bounds>
 struct Linear {
-  template <class... Parameters>
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Parameters... parameters) {
-    const Wide given[] = {x, parameters...};
-    Wide nan = x;
+  template <class V, class... Parameters>
+  static HALFWAVE_INLINE V second_derivative(V x, Parameters... parameters) {
+    const V given[] = {x, parameters...};
+    V nan = x;
     for (int k = 1; k <= bounds; ++k) nan = nan_from(given[k], nan);
     return flat(nan, nan);
   }
 };
 
 // `value` where the function is curved, and 0 on its other pieces.
-HALFWAVE_INLINE Wide curved(Wide::Mask where, Wide value, Wide x) { return select(where, value, flat(x, x)); }
+template <class V>
+HALFWAVE_INLINE V curved(typename V::Mask where, V value, V x) {
+  return select(where, value, flat(x, x));
+}
 
 // `near`, but far out, where sigmoid'(a) is e^-a, factor * e^-(a + low): sigmoid' may vanish in double where the product with
 // a large factor does not, and a subnormal product is to be rounded once.
