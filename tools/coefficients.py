@@ -444,7 +444,8 @@ def derivative_root(name, start, radius, terms, leading_low=""):
 def second_derivative_root(name, start, radius, terms, which=""):
     function = f"{name}_second_derivative"
     struct = f"{camel_case(function)}{which}Root"
-    return root(struct, function, f"{name}''", start, radius, {"double": terms}, formats=(DOUBLE,))
+    formats = tuple(form for form in FORMATS if form.name in terms)
+    return root(struct, function, f"{name}''", start, radius, terms, formats=formats)
 
 
 def rounded_to(bits, value):
@@ -671,10 +672,10 @@ STRUCTS = (
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
     derivative_root("mish", -1.1924312, mpf(1) / 4, {"float": 8, "double": 20}, leading_low="slope_low"),
-    second_derivative_root("silu", 2.3993573, mpf(3) / 8, 15),
-    second_derivative_root("gelu_tanh", 1.41, mpf(5) / 16, 16),
-    second_derivative_root("mish", -2.2564, mpf(3) / 8, 16, "Lower"),
-    second_derivative_root("mish", 1.4906, mpf(5) / 16, 16, "Upper"),
+    second_derivative_root("silu", 2.3993573, mpf(3) / 8, {"float": 7, "double": 15}),
+    second_derivative_root("gelu_tanh", 1.41, mpf(5) / 16, {"double": 16}),
+    second_derivative_root("mish", -2.2564, mpf(3) / 8, {"double": 16}, "Lower"),
+    second_derivative_root("mish", 1.4906, mpf(5) / 16, {"double": 16}, "Upper"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
     sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 2.662, 1.28, 2, terms=10, root=-ROOTS["quick_gelu_root"]),
     sixteen_pieces("SoftplusTail", "softplus", 1.24, 1.24, 0, terms=7),

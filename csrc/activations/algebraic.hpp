@@ -22,7 +22,7 @@ struct SoftSign {
       .forward = {1.5f, 1.5f, Doubt::never, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
-      .second_derivative = {0.51f, 2},
+      .second_derivative = {2.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
   };
 
   static constexpr int unroll = 4;
@@ -50,13 +50,13 @@ struct SoftSign {
     const V rest_low = (V(1) - rest) - a;
     return g * fma(rest, rest, rest * (rest_low + rest_low));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    const Wide a = min(largest_finite<Wide>(), abs(x)), s = Wide(1) + a;
-    const Wide q = Wide(1) / s;
-    const Wide residual = fnma(positive_sum_low(Wide(1), a, s), q, fnma(s, q, Wide(1)));
-    const Wide cube = (q * q) * q;
-    const Wide magnitude = Wide(2) * fma(cube, Wide(3) * residual, cube);
-    return select(x == Wide(0), Wide(0), times_sign(-magnitude, x));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    const V a = min(largest_finite<V>(), abs(x)), s = V(1) + a;
+    const V q = V(1) / s, residual = fnma(positive_sum_low(V(1), a, s), q, fnma(s, q, V(1)));
+    const V square = q * q;
+    const V magnitude = (q + q) * fma(square, V(3) * residual, square);
+    return select(x == V(0), V(0), times_sign(-magnitude, x));
   }
 };
 
@@ -89,7 +89,7 @@ struct SquarePlus {
       .forward = {1.4f, 1.4f, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3.5},
+      .second_derivative = {3, 3.5, Doubt::never, Doubt::beyond_range},
   };
 
   // h + h_low = sqrt(a*a + b) for a >= 0, scaled where a*a would overflow or vanish.
@@ -217,10 +217,15 @@ struct SquarePlus {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V b) {
     terms[0] = product(g, V(0.25f) / Hypotenuse<V>(abs(x), b).h);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide b) {
-    const Hypotenuse<Wide> r(abs(x), b);
-    const Wide y = ((b / r.h) / r.h) / (r.h + r.h);
-    return select(r.h == Wide(0), Wide(0), fnma(y, Wide(3) * (r.h_low / r.h), y));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V b) {
+    // For a subnormal b the first quotient would be subnormal, though not the last.
+    constexpr auto normalizing = typename V::Scalar(sizeof(typename V::Scalar) == 4 ? 0x1p24 : 0x1p54);
+    const Hypotenuse<V> r(abs(x), b);
+    const auto low = r.h < V(1);
+    const V y = (((b * select(low, V(normalizing), V(1))) / r.h) / r.h) / (r.h + r.h);
+    const V corrected = fnma(y, V(3) * (r.h_low / r.h), y);
+    return select(r.h == V(0), V(0), corrected * select(low, V(1 / normalizing), V(1)));
   }
 };
 

@@ -23,7 +23,7 @@ struct Sigmoid {
       .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 3},
+      .second_derivative = {3.5, 3, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 
   template <class V>
@@ -39,7 +39,10 @@ struct Sigmoid {
     const V inside = max(V(0), min(V(1), y));
     return g * (inside * (V(1) - inside));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(1, Wide(0.5) * x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return logistic_curvature(1, x);
+  }
 };
 
 struct Silu {
@@ -53,7 +56,7 @@ struct Silu {
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
       .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3},
+      .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
   template <class V>
@@ -78,8 +81,9 @@ struct Silu {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * derivative(x);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    return gate_curvature(Wide(1), Wide(0), min(Wide(ExpRange<double>::any), abs(x)), Wide(0));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return gate_curvature(V(1), V(0), min(V(ExpRange<typename V::Scalar>::any), abs(x)), V(0));
   }
 };
 
@@ -94,7 +98,7 @@ struct Swish {
       .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
       .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3.5},
+      .second_derivative = {3.5, 3.5, Doubt::beyond_range},
   };
 
   template <class V>
@@ -139,9 +143,10 @@ struct Swish {
     const V low = fma(fms(m, f, once), m, fms(once, m, twice));
     terms[0] = product(g, twice + select(twice <= largest_finite<V>(), low, V(0)));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide beta) {
-    const Exponent<Wide> e(beta, x);
-    return gate_curvature(beta, Wide(0), e.magnitude(), e.magnitude_low());
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    return gate_curvature(beta, V(0), e.magnitude(), e.magnitude_low());
   }
 
  private:
@@ -191,7 +196,7 @@ struct QuickGelu {
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
       .forward = {1.25f, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::beyond_range_away},
-      .second_derivative = {0.51f, 3.5},
+      .second_derivative = {3.25f, 3.5, Doubt::near_midpoints, Doubt::beyond_range_away},
   };
 
   // 1.702 * m in two parts, for a magnitude clipped to where the tail is 0.
@@ -225,10 +230,11 @@ struct QuickGelu {
     else
       return g * mirrored(x, by_formula());
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    const Argument<Wide> t(x);
-    using K = QuickGeluConstants<double>;
-    return gate_curvature(Wide(K::beta), Wide(K::beta_low), t.a, t.low);
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    const Argument<V> t(x);
+    using K = QuickGeluConstants<typename V::Scalar>;
+    return gate_curvature(V(K::beta), V(K::beta_low), t.a, t.low);
   }
 };
 
@@ -326,7 +332,7 @@ struct Tanh {
       .forward = {1.1f, 1, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 3},
+      .second_derivative = {3.5, 3, Doubt::beyond_range_away},
   };
 
   template <class V>
@@ -344,7 +350,10 @@ struct Tanh {
     return g * ((V(1) - inside) * (V(1) + inside));
   }
   // tanh''(x) = 8 * sigmoid''(2x)
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(8, x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return logistic_curvature(8, x + x);
+  }
 };
 
 }  // namespace

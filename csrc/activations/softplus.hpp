@@ -26,7 +26,7 @@ struct Softplus {
       .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 2},
+      .second_derivative = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
   };
 
   template <class V>
@@ -73,8 +73,9 @@ struct Softplus {
     const V y = quotient(once, once_low, beta, low);
     terms[0] = product(g, -(y + low));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide beta) {
-    const Exponent<Wide> e(beta, x);
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V beta) {
+    const Exponent<V> e(beta, x);
     return times_logistic_slope(beta, e.magnitude(), e.magnitude_low());
   }
 
@@ -106,7 +107,7 @@ struct LogSigmoid {
       .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 1},
+      .second_derivative = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
 
   template <class V>
@@ -121,7 +122,10 @@ struct LogSigmoid {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return g * -expm1(min(V(0), y));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return times_logistic_slope(Wide(-1), abs(x), Wide(0)); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return times_logistic_slope(V(-1), abs(x), V(0));
+  }
 };
 
 struct Mish {
