@@ -246,7 +246,7 @@ struct GeluTanh {
       .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
       .curvature = "s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
@@ -259,7 +259,7 @@ struct GeluTanh {
     V m, square, square_low;
 
     explicit HALFWAVE_INLINE Argument(V x) {
-      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.7f), abs(x));
+      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.55f), abs(x));
       square = m * m;
       square_low = fms(m, m, square);
     }
@@ -285,7 +285,7 @@ struct GeluTanh {
     const Argument<V> t(x);
     V low;
     const V a = t.twice_u(low);
-    return gate(x, t.m, LogisticTail<V>(a, low));
+    return quick_gate(x, t.m, LogisticTail<V>(typename LogisticTail<V>::InRange{}, a, low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
