@@ -23,6 +23,7 @@ from mpmath import mpf
 HEADER = pathlib.Path(__file__).resolve().parent.parent / "csrc/math/coefficients.hpp"
 PRECISION = 200
 SAMPLES = 700
+SERIES_TERMS = 30
 WIDTH = 120
 
 mpmath.mp.prec = PRECISION
@@ -101,6 +102,7 @@ ROOTS |= {
     "silu_root": root_near("silu_derivative(x)", -1.2784645),
     "quick_gelu_root": root_near("quick_gelu_derivative(x)", -0.7511542),
     "gelu_root": root_near("mills(x)-x/sqrt(2*pi)", 0.7517915),
+    "gelu_tanh_root": -root_near("gelu_tanh_derivative(x)", -0.7524614),
 }
 
 
@@ -232,6 +234,7 @@ class Pieces:
     order: int = 0  # of the zero at 0, the centre of the first piece: its c[0] to c[order - 1] are 0
     identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
     upward: bool = False
+    series: bool = False  # Sollya gets the function as its Taylor series about each centre, which it is quicker with
     margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
 
     def make(self, form, known):
@@ -260,6 +263,8 @@ class Pieces:
         function = re.sub(r"\by\b", f"({exact_text(centre)}{'+' if self.upward else '-'}x)", self.function)
         interval = f"[{exact_text(ends[0])};{exact_text(ends[1])}]"
         orders = range(1, self.terms)
+        if self.series:
+            return centre, *self.from_series(i, centre, value, low, high, interval)
         if i == 0 and self.identity:
             return self.near_identity(low, high)
         if i == 0 and self.order:
@@ -274,6 +279,22 @@ class Pieces:
             )
         coefficients = [value, *self.coefficients(fit, orders)]
         return centre, coefficients, self.error(i, centre, coefficients, low, high, sign)
+
+    def from_series(self, i, centre, value, low, high, interval):
+        """The fit of the function's Taylor series; divided by the distance from a zero, that is a series still."""
+        terms = mpmath.taylor(self.at, centre, SERIES_TERMS)
+        text = "+".join(f"({exact_text(term)})*x^{k}" for k, term in enumerate(terms) if term)
+        orders = range(1, self.terms)
+        bits = f"[|{listed([24] * len(orders))}|]"
+        if i == self.zero:  # there is no relative error at a zero
+            rest = "+".join(f"({exact_text(term)})*x^{k}" for k, term in enumerate(terms[1:]))
+            powers = f"[|{listed(range(self.terms - 1))}|]"
+            fit = f"p = x*fpminimax({rest}, {powers}, {bits}, {interval}, relative, floating);\n"
+        else:
+            given = exact_text(value)
+            fit = f"p = fpminimax({text}, [|{listed(orders)}|], {bits}, {interval}, relative, floating, {given});\n"
+        coefficients = [value, *self.coefficients(fit, orders)]
+        return coefficients, self.error(i, centre, coefficients, low, high, 1)
 
     def coefficients(self, fit, orders):
         output = sollya(fit + "".join(f"coeff(p,{k});\n" for k in orders), {})
@@ -570,6 +591,28 @@ def centres(bounds, part=0.5):
     return (0, *(a + (b - a) * part for a, b in itertools.pairwise(bounds[1:])))
 
 
+def quarter_octaves(unit, largest):
+    """The bounds of sixteen pieces that quarter octaves of t/unit + 2 count."""
+    ends = [2**octave * (1 + quarter / mpf(4)) for octave in range(1, 5) for quarter in range(4)]
+    return (*(unit * (end - 2) for end in ends), mpf(largest))
+
+
+def centres_about(zero, bounds):
+    """The zero, and in the other pieces a point nearer to the end next to it, but that the first is about 0."""
+
+    def centre(a, b):
+        return zero if a < zero < b else a + (b - a) * (0.65 if b < zero else 0.35)
+
+    return (0, *itertools.starmap(centre, itertools.pairwise(bounds[1:])))
+
+
+def piece_of(zero, bounds):
+    return next(i for i, (_, b) in enumerate(itertools.pairwise(bounds)) if b > zero)
+
+
+GELU_TANH_STEPS, GELU_TANH_LARGEST = FLOAT.round(2.327), 11.5
+GELU_TANH_BOUNDS = quarter_octaves(1 / GELU_TANH_STEPS, GELU_TANH_LARGEST)
+
 TANH_UNIT = 0.65
 TANH_BOUNDS = half_octaves(TANH_UNIT, 9.1)
 
@@ -785,6 +828,25 @@ STRUCTS = (
                 terms=8,
                 identity=True,
                 upward=True,
+            ),
+        ),
+        formats=(FLOAT,),
+    ),
+    Struct(
+        "GeluTanhPieces",
+        f"With d = t - centre[i], i counting quarter octaves of steps t + 2, for 0 <= t <= {GELU_TANH_LARGEST}.",
+        (
+            Constant("steps", "", lambda *_: GELU_TANH_STEPS),
+            Pieces(
+                "slope",
+                "gelu_tanh'(-t) e^(2u), u as in gelu_tanh, one piece of it about its zero;",
+                function="exp(tanh_gate(y))*gelu_tanh_derivative(-(y))",
+                bounds=GELU_TANH_BOUNDS,
+                centres=centres_about(ROOTS["gelu_tanh_root"], GELU_TANH_BOUNDS),
+                terms=7,
+                zero=piece_of(ROOTS["gelu_tanh_root"], GELU_TANH_BOUNDS),
+                upward=True,
+                series=True,
             ),
         ),
         formats=(FLOAT,),

@@ -263,15 +263,15 @@ struct GeluTanh {
       square = m * m;
       square_low = fms(m, m, square);
     }
-    // A + b*m^2
-    HALFWAVE_INLINE V line(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
+    // A + b*m^2 in two parts
+    HALFWAVE_INLINE V factor(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
       const V h = fma(square, V(b), V(K::a));
       low = fma(square, V(b), V(K::a) - h) + fma(square, V(b_low), fma(square_low, V(b), V(K::a_low)));
       return h;
     }
     HALFWAVE_INLINE V product_with(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
       V h_low;
-      const V h = line(b, b_low, h_low);
+      const V h = factor(b, b_low, h_low);
       const V p = m * h;
       low = fma(m, h_low, fms(m, h, p));
       return p;
@@ -290,12 +290,32 @@ struct GeluTanh {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     const Argument<V> t(x);
+    if constexpr (sizeof(typename V::Scalar) == 4)
+      return g * mirrored(x, slope_by_pieces(t));
+    else
+      return g * mirrored(x, slope_by_formula(x, t));
+  }
+
+ private:
+  // At -m, e^(-2u) times what varies slowly.
+  template <class V>
+  static HALFWAVE_INLINE V slope_by_pieces(const Argument<V>& t) {
+    using K = GeluTanhPieces<typename V::Scalar>;
+    const V index = quarter_octave(fma(t.m, V(K::steps), V(2)));
+    V v_low;
+    const V v = polynomial_parts(t.m - lookup(K::slope_centre, index), index, K::slope, v_low);
+    V h_low;
+    const V h = t.factor(Argument<V>::K::b, Argument<V>::K::b_low, h_low);
+    const ScaledDecay<1, V> decay(t.m, h, t.m, h_low);
+    return decay.times(v, v_low) * V(decay.unscale);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V slope_by_formula(V x, const Argument<V>& t) {
     V a_low, v_low;
     const V a = t.twice_u(a_low);
     const V v = t.slope(v_low);
     const V far = gate_slope(LogisticTail<V>(a, a_low), v, v_low);
-    const V tail = near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
-    return g * mirrored(x, tail);
+    return near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
   }
   // With t = 2u, t' = A + 3*B*x^2 and v = x*t', it is sigmoid'(t) * (t' * (4 - v * tanh(t/2)) - 2A), tanh(t/2) being
   // 1 - 2 * sigmoid(-t). The terms cancel near the root, and are kept in two parts.
@@ -303,7 +323,7 @@ struct GeluTanh {
     using K = GeluTanhConstants<double>;
     const Argument<Wide> t(x);
     Wide a_low, v_low, slope_low;
-    const Wide a = t.twice_u(a_low), v = t.slope(v_low), slope = t.line(K::b3, K::b3_low, slope_low);
+    const Wide a = t.twice_u(a_low), v = t.slope(v_low), slope = t.factor(K::b3, K::b3_low, slope_low);
     const LogisticTail<Wide> f(a, a_low);
 
     const Wide twice = v + v, lower = f.quotient() * f.u;

@@ -23,26 +23,46 @@ HALFWAVE_INLINE V polynomial(V x, const typename V::Scalar (&c)[n]) {
   return polynomial_from<0>(x, c);
 }
 
-// The same with coefficients looked up: those of the one of eight polynomials that the lowest three bits of `index` name.
-template <size_t first, class V, size_t n>
-HALFWAVE_INLINE V polynomial_from(V x, V index, const float (&c)[n][8]) {
-  V sum = lookup8(c[n - 1], index);
+// table[i] for the i in the lowest bits of index's significand.
+template <class V>
+HALFWAVE_INLINE V lookup(const float (&table)[8], V index) {
+  return lookup8(table, index);
+}
+template <class V>
+HALFWAVE_INLINE V lookup(const float (&table)[16], V index) {
+  return lookup16(table, index);
+}
+
+// The same polynomial with coefficients looked up: those of the one of eight or sixteen that `index` names.
+template <size_t first, class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V polynomial_from(V x, V index, const float (&c)[n][pieces]) {
+  V sum = lookup(c[n - 1], index);
 #if defined(__clang__)
 #pragma clang loop unroll(full)
 #elif defined(__GNUC__)
 #pragma GCC unroll 32
 #endif
-  for (size_t i = n - 1; i > first; --i) sum = fma(sum, x, lookup8(c[i - 1], index));
+  for (size_t i = n - 1; i > first; --i) sum = fma(sum, x, lookup(c[i - 1], index));
   return sum;
 }
-template <class V, size_t n>
-HALFWAVE_INLINE V polynomial(V x, V index, const float (&c)[n][8]) {
+template <class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V polynomial(V x, V index, const float (&c)[n][pieces]) {
   return polynomial_from<0>(x, index, c);
 }
 // With c[0] given.
-template <class V, size_t n>
-HALFWAVE_INLINE V polynomial(V x, V index, V first, const float (&c)[n][8]) {
+template <class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V polynomial(V x, V index, V first, const float (&c)[n][pieces]) {
   return fma(polynomial_from<1>(x, index, c), x, first);
+}
+
+// In two parts, near a zero at x = 0 too: the last two steps keep what their rounding loses.
+template <class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V polynomial_parts(V x, V index, const float (&c)[n][pieces], V& low) {
+  const V s = polynomial_from<2>(x, index, c), c1 = lookup(c[1], index), c0 = lookup(c[0], index);
+  const V p = fma(s, x, c1), p_low = fma(s, x, c1 - p);
+  const V high = fma(p, x, c0);
+  low = fma(p_low, x, fma(p, x, c0 - high));
+  return high;
 }
 
 // The coefficients of first * polynomial(ratio * x), both powers of two.
