@@ -610,6 +610,8 @@ def piece_of(zero, bounds):
     return next(i for i, (_, b) in enumerate(itertools.pairwise(bounds)) if b > zero)
 
 
+NORMAL_STEPS, NORMAL_LARGEST = mpf(1.8125), 16.25
+NORMAL_BOUNDS = quarter_octaves(1 / NORMAL_STEPS, NORMAL_LARGEST)
 GELU_TANH_STEPS, GELU_TANH_LARGEST = FLOAT.round(2.327), 11.5
 GELU_TANH_BOUNDS = quarter_octaves(1 / GELU_TANH_STEPS, GELU_TANH_LARGEST)
 
@@ -828,6 +830,25 @@ STRUCTS = (
                 terms=8,
                 identity=True,
                 upward=True,
+            ),
+        ),
+        formats=(FLOAT,),
+    ),
+    Struct(
+        "NormalTailPieces",
+        f"With h = t - centre[i], i counting quarter octaves of steps t + 2, for 0 <= t <= {NORMAL_LARGEST}.",
+        (
+            Constant("steps", "", lambda *_: NORMAL_STEPS),
+            Pieces(
+                "slope",
+                "gelu'(-t) e^(t^2/2), one piece of it about its zero;",
+                function="mills(y)-y/sqrt(2*pi)",
+                bounds=NORMAL_BOUNDS,
+                centres=centres_about(ROOTS["gelu_root"], NORMAL_BOUNDS),
+                terms=7,
+                zero=piece_of(ROOTS["gelu_root"], NORMAL_BOUNDS),
+                upward=True,
+                series=True,
             ),
         ),
         formats=(FLOAT,),

@@ -38,9 +38,19 @@ struct Gelu {
   // gelu'(x) + gelu'(-x) = 1
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const NormalTail<V> f(abs(x), slope_sensitivity, false);
-    const V tail = (f.gelu_slope() * f.u) * V(NormalRange<typename V::Scalar>::unscale);
-    return g * mirrored(x, tail);
+    using T = typename V::Scalar;
+    if constexpr (sizeof(T) == 4) {
+      using K = NormalTailPieces<T>;
+      const V t = min(V(NormalRange<T>::largest), abs(x));
+      const V index = quarter_octave(fma(t, V(K::steps), V(2)));
+      V v_low;
+      const V v = polynomial_parts(t - lookup(K::slope_centre, index), index, K::slope, v_low);
+      const ScaledDecay<2, V> decay(t, t);
+      return g * mirrored(x, decay.times(v, v_low) * V(decay.unscale));
+    } else {
+      const NormalTail<V> f(abs(x), slope_sensitivity, false);
+      return g * mirrored(x, (f.gelu_slope() * f.u) * V(NormalRange<T>::unscale));
+    }
   }
   // phi(x) * (2 - x^2)
   template <class V>

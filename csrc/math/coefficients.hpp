@@ -842,6 +842,58 @@ struct NormalPieces<float> {
   };
 };
 
+// With h = t - centre[i], i counting quarter octaves of steps t + 2, for 0 <= t <= 16.25.
+template <class T>
+struct NormalTailPieces;
+
+template <>
+struct NormalTailPieces<float> {
+  static constexpr float steps = 0x1.dp+0f;
+  // gelu'(-t) e^(t^2/2), one piece of it about its zero; 7 terms, relative error 2^-28.9.
+  static constexpr float slope_centre[16] = {
+      0x0p+0f, 0x1.1a7bbp-1f, 0x1.80ead2p-1f, 0x1.a7b3bp-1f, 0x1.1a83aap+0f, 0x1.a7b1f2p+0f, 0x1.1a753p+1f,
+      0x1.61101cp+1f, 0x1.a7b0eap+1f, 0x1.1a7c4cp+2f, 0x1.611214p+2f, 0x1.a7ade4p+2f, 0x1.ee5312p+2f, 0x1.3dc4dp+3f,
+      0x1.846626p+3f, 0x1.cb03e4p+3f
+  };
+  static constexpr float slope[7][16] = {
+      {
+          0x1p-1f, 0x1.e444a6p-4f, -0x1.dc87p-28f, -0x1.5f59f6p-5f, -0x1.89c534p-3f, -0x1.dee99cp-2f, -0x1.72df04p-1f,
+          -0x1.f0a4a8p-1f, -0x1.357886p+0f, -0x1.acaee8p+0f, -0x1.10bb42p+1f, -0x1.4a7fa4p+1f, -0x1.83e882p+1f,
+          -0x1.f5fe74p+1f, -0x1.33ced8p+2f, -0x1.6c783ep+2f
+      },
+      {
+          -0x1.988452p-1f, -0x1.38f154p-1f, -0x1.25126cp-1f, -0x1.1ecebep-1f, -0x1.0c6522p-1f, -0x1.eaa5p-2f,
+          -0x1.d08d5p-2f, -0x1.c0b976p-2f, -0x1.b68c5ep-2f, -0x1.aae0b2p-2f, -0x1.a4cb88p-2f, -0x1.a1437ap-2f,
+          -0x1.9f0bd2p-2f, -0x1.9c8a22p-2f, -0x1.9b3c3cp-2f, -0x1.9a795cp-2f
+      },
+      {
+          0x1.ffff1p-3f, 0x1.c50f5ep-4f, 0x1.5b297ep-4f, 0x1.3b0b2cp-4f, 0x1.c186fp-5f, 0x1.ea3dc4p-6f,
+          0x1.20a34cp-6f, 0x1.69f748p-7f, 0x1.ddf2dep-8f, 0x1.d683aep-9f, 0x1.05be8ep-9f, 0x1.3e1f88p-10f,
+          0x1.9d41b6p-11f, 0x1.930ba6p-12f, 0x1.c1e70ap-13f, 0x1.13751ep-13f
+      },
+      {
+          -0x1.104764p-3f, -0x1.9ce2f6p-5f, -0x1.2badbp-5f, -0x1.0a8ac2p-5f, -0x1.61314p-6f, -0x1.4ef54cp-7f,
+          -0x1.5a223cp-8f, -0x1.805308p-9f, -0x1.c4a49cp-10f, -0x1.6bf418p-11f, -0x1.544ec6p-12f, -0x1.62d0a2p-13f,
+          -0x1.92ab3ep-14f, -0x1.38f48ap-15f, -0x1.2361c6p-16f, -0x1.2c4e7p-17f
+      },
+      {
+          0x1.fdaceep-5f, 0x1.553c04p-6f, 0x1.d4ff62p-7f, 0x1.9bcd76p-7f, 0x1.f85994p-8f, 0x1.a6a8a8p-9f,
+          0x1.85560cp-10f, 0x1.834b1ep-11f, 0x1.94980cp-12f, 0x1.0d1c1ap-13f, 0x1.ae62aap-15f, 0x1.817fdp-16f,
+          0x1.7dab9p-17f, 0x1.e2a4aep-19f, 0x1.96d7d2p-20f, 0x1.33e812p-21f
+      },
+      {
+          -0x1.9dc5acp-6f, -0x1.d98ac2p-8f, -0x1.507faap-8f, -0x1.2dcefap-8f, -0x1.3865a4p-9f, -0x1.d74724p-11f,
+          -0x1.8dea78p-12f, -0x1.69c732p-13f, -0x1.3a1c1cp-14f, -0x1.5f2ec6p-16f, -0x1.f77508p-18f, -0x1.7f2598p-19f,
+          -0x1.41095ap-20f, -0x1.602d1ep-22f, -0x1.665242p-23f, -0x1.847bc8p-26f
+      },
+      {
+          0x1.d021a6p-8f, 0x1.03cf02p-8f, 0x1.05f96ep-9f, 0x1.8087bp-10f, 0x1.fa1d5p-12f, 0x1.60c2d4p-13f,
+          0x1.1efdbp-14f, 0x1.eff344p-16f, 0x1.3026b2p-17f, 0x1.24b848p-19f, 0x1.97fc36p-21f, 0x1.023ceep-22f,
+          0x1.5186cap-24f, 0x1.6166f8p-26f, 0x1.0f0284p-26f, -0x1.244b44p-30f
+      },
+  };
+};
+
 // With d = t - centre[i], i counting quarter octaves of steps t + 2, for 0 <= t <= 11.5.
 template <class T>
 struct GeluTanhPieces;
