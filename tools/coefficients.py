@@ -840,6 +840,16 @@ STRUCTS = (
         (
             Constant("steps", "", lambda *_: NORMAL_STEPS),
             Pieces(
+                "tail",
+                "Phi(-t) e^(t^2/2);",
+                function="mills(y)",
+                bounds=NORMAL_BOUNDS,
+                centres=(0, *((a + b) / 2 for a, b in itertools.pairwise(NORMAL_BOUNDS[1:]))),
+                terms=7,
+                upward=True,
+                series=True,
+            ),
+            Pieces(
                 "slope",
                 "gelu'(-t) e^(t^2/2), one piece of it about its zero;",
                 function="mills(y)-y/sqrt(2*pi)",

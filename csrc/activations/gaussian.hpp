@@ -93,17 +93,17 @@ struct Laplace {
     }
   };
 
-  // The density moves the tail by low.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V mu, V sigma) {
-    using T = typename V::Scalar;
-    constexpr T density_at_0 = T(0.398942280401432677939946);
-    const Standardised<V> s(x, mu, sigma);
-    const NormalTail<V> f(abs(s.w), Gelu::mills_sensitivity, true);
-    const V low = select(s.w < V(0), -s.low, s.low);
-    const V scaled = f.probability(V(1), V(-density_at_0) * low) * f.u;
-    const V tail = scaled * V(NormalRange<T>::unscale);
-    return mirrored(s.w, tail);
+    if constexpr (sizeof(typename V::Scalar) == 4) {
+      const V near = by_pieces(x, mu, sigma);
+      const auto rare = (abs(mu) > V(0x1p16f) * sigma) | (sigma < V(0x1p-100f)) | (sigma > V(0x1p100f));
+      if (any(rare)) [[unlikely]]
+        return select(rare, by_formula(x, mu, sigma), near);
+      return near;
+    } else {
+      return by_formula(x, mu, sigma);
+    }
   }
 
   // The density times `factor`: factor * k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts.
@@ -132,6 +132,40 @@ struct Laplace {
     const Wide lost = (fnma(ratio, sigma, s.w) + s.low) / s.w;  // of the factor, relative to it
     const Wide y = density(-ratio, x, mu, sigma);
     return fma(y, select(abs(lost) < Wide(1), lost, Wide(0)), y);
+  }
+
+ private:
+  // The density moves the tail by low.
+  template <class V>
+  static HALFWAVE_INLINE V by_formula(V x, V mu, V sigma) {
+    using T = typename V::Scalar;
+    constexpr T density_at_0 = T(0.398942280401432677939946);
+    const Standardised<V> s(x, mu, sigma);
+    const NormalTail<V> f(abs(s.w), Gelu::mills_sensitivity, true);
+    const V low = select(s.w < V(0), -s.low, s.low);
+    const V scaled = f.probability(V(1), V(-density_at_0) * low) * f.u;
+    const V tail = scaled * V(NormalRange<T>::unscale);
+    return mirrored(s.w, tail);
+  }
+  // Clipping x to mu +- 16 sigma, where the tail is 0, spares all that follows any care. d + d_low = x - mu, and
+  // d / sigma = w + what is left of d. The density moves the tail by low, and is itself e^(-w^2/2) times a constant.
+  template <class V>
+  static HALFWAVE_INLINE V by_pieces(V x, V mu, V sigma) {
+    using T = typename V::Scalar;
+    using K = NormalTailPieces<T>;
+    const V reciprocal = V(1) / sigma;
+    const V near = max(fma(V(-16), sigma, mu), min(fma(V(16), sigma, mu), x));
+    const V d = near - mu, shifted = d - near;
+    const V d_low = (near - (d - shifted)) - (mu + shifted);
+    const V w = d * reciprocal;
+    const V moved = (fnma(w, sigma, d) + d_low) * (V(-NormalPdf<T>::scale) * reciprocal);
+
+    const V t = abs(w), index = quarter_octave(fma(t, V(K::steps), V(2)));
+    const V h = t - lookup(K::tail_centre, index);
+    const V rest = fma(polynomial_from<1>(h, index, K::tail), h, times_sign(moved, w));
+    const ScaledDecay<2, V> decay(w, w);
+    const V tail = decay.times(lookup(K::tail[0], index), rest);
+    return select(w >= V(0), fnma(tail, V(decay.unscale), V(1)), tail * V(decay.unscale));
   }
 };
 

@@ -296,6 +296,27 @@ struct GeluTanh {
       return g * mirrored(x, slope_by_formula(x, t));
   }
 
+  // With t = 2u, t' = A + 3*B*x^2 and v = x*t', it is sigmoid'(t) * (t' * (4 - v * tanh(t/2)) - 2A), tanh(t/2) being
+  // 1 - 2 * sigmoid(-t). The terms cancel near the root, and are kept in two parts.
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    using K = GeluTanhConstants<double>;
+    const Argument<Wide> t(x);
+    Wide a_low, v_low, slope_low;
+    const Wide a = t.twice_u(a_low), v = t.slope(v_low), slope = t.factor(K::b3, K::b3_low, slope_low);
+    const LogisticTail<Wide> f(a, a_low);
+
+    const Wide twice = v + v, lower = f.quotient() * f.u;
+    const Wide linear = Wide(4) - v, rising = twice * lower;
+    const Wide sum = linear + rising;
+    const Wide sum_low = (((Wide(4) - linear) - v) - v_low) +
+                         ((rising - (sum - linear)) + fma(v_low + v_low, lower, fms(twice, lower, rising)));
+    const Wide p = slope * sum;
+    const Wide p_low = fma(slope, sum_low, fma(slope_low, sum, fms(slope, sum, p)));
+    const Wide bracket = (p - Wide(2 * K::a)) + (p_low - Wide(2 * K::a_low));
+    const Wide near = near_root<GeluTanhSecondDerivativeRoot<double>>(t.m, bracket * logistic_slope(f, 1));
+    return with_tail(near, bracket, a, a_low);
+  }
+
  private:
   // At -m, e^(-2u) times what varies slowly.
   template <class V>
@@ -316,26 +337,6 @@ struct GeluTanh {
     const V v = t.slope(v_low);
     const V far = gate_slope(LogisticTail<V>(a, a_low), v, v_low);
     return near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
-  }
-  // With t = 2u, t' = A + 3*B*x^2 and v = x*t', it is sigmoid'(t) * (t' * (4 - v * tanh(t/2)) - 2A), tanh(t/2) being
-  // 1 - 2 * sigmoid(-t). The terms cancel near the root, and are kept in two parts.
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    using K = GeluTanhConstants<double>;
-    const Argument<Wide> t(x);
-    Wide a_low, v_low, slope_low;
-    const Wide a = t.twice_u(a_low), v = t.slope(v_low), slope = t.factor(K::b3, K::b3_low, slope_low);
-    const LogisticTail<Wide> f(a, a_low);
-
-    const Wide twice = v + v, lower = f.quotient() * f.u;
-    const Wide linear = Wide(4) - v, rising = twice * lower;
-    const Wide sum = linear + rising;
-    const Wide sum_low = (((Wide(4) - linear) - v) - v_low) +
-                         ((rising - (sum - linear)) + fma(v_low + v_low, lower, fms(twice, lower, rising)));
-    const Wide p = slope * sum;
-    const Wide p_low = fma(slope, sum_low, fma(slope_low, sum, fms(slope, sum, p)));
-    const Wide bracket = (p - Wide(2 * K::a)) + (p_low - Wide(2 * K::a_low));
-    const Wide near = near_root<GeluTanhSecondDerivativeRoot<double>>(t.m, bracket * logistic_slope(f, 1));
-    return with_tail(near, bracket, a, a_low);
   }
 };
 

@@ -849,6 +849,49 @@ struct NormalTailPieces;
 template <>
 struct NormalTailPieces<float> {
   static constexpr float steps = 0x1.dp+0f;
+  // Phi(-t) e^(t^2/2); 7 terms, relative error 2^-27.5.
+  static constexpr float tail_centre[16] = {
+      0x0p+0f, 0x1.a7c07p-2f, 0x1.6116dp-1f, 0x1.ee517ep-1f, 0x1.61258ap+0f, 0x1.ee57d4p+0f, 0x1.3dccaep+1f,
+      0x1.8474dap+1f, 0x1.ee5f1cp+1f, 0x1.3dc5dep+2f, 0x1.84646cp+2f, 0x1.cb0bfap+2f, 0x1.1a8112p+3f, 0x1.61197ep+3f,
+      0x1.a7b104p+3f, 0x1.e98452p+3f
+  };
+  static constexpr float tail[7][16] = {
+      {
+          0x1p-1f, 0x1.7abaccp-2f, 0x1.3e8198p-2f, 0x1.10ca6ep-2f, 0x1.bcd046p-3f, 0x1.6158e6p-3f, 0x1.230f92p-3f,
+          0x1.ecdc48p-4f, 0x1.8f16fcp-4f, 0x1.3d1e82p-4f, 0x1.067b02p-4f, 0x1.bf41b8p-5f, 0x1.6d9cd4p-5f,
+          0x1.25cd96p-5f, 0x1.eae4bep-6f, 0x1.a97a0ep-6f
+      },
+      {
+          -0x1.988452p-2f, -0x1.f794fap-3f, -0x1.79bb92p-3f, -0x1.224b3p-3f, -0x1.96d87ap-4f, -0x1.0d6bc2p-4f,
+          -0x1.798aaap-5f, -0x1.14a748p-5f, -0x1.72b03ep-6f, -0x1.dc0e1cp-7f, -0x1.495daep-7f, -0x1.e11cap-8f,
+          -0x1.434f04p-8f, -0x1.a34adep-9f, -0x1.25502ep-9f, -0x1.b94b42p-10f
+      },
+      {
+          0x1.ffff72p-3f, 0x1.128896p-3f, 0x1.78848ap-4f, 0x1.09501cp-4f, 0x1.486466p-5f, 0x1.74dedap-6f,
+          0x1.c5c252p-7f, 0x1.2441e4p-7f, 0x1.4950d2p-8f, 0x1.5a7cdcp-9f, 0x1.942d56p-10f, 0x1.fce9c8p-11f,
+          0x1.1a99cap-11f, 0x1.28e62ep-12f, 0x1.5c9c7ep-13f, 0x1.c7d0a2p-14f
+      },
+      {
+          -0x1.104ccp-3f, -0x1.03fb72p-4f, -0x1.4a89a2p-5f, -0x1.b09458p-6f, -0x1.e0e2ap-7f, -0x1.dcde5p-8f,
+          -0x1.ff6ac4p-9f, -0x1.24e12cp-9f, -0x1.191748p-10f, -0x1.ea3422p-12f, -0x1.e5a80ep-13f, -0x1.08df9ep-13f,
+          -0x1.e87178p-15f, -0x1.a14a24p-16f, -0x1.9c1ae4p-17f, -0x1.d4e5bp-18f
+      },
+      {
+          0x1.fe3664p-5f, 0x1.b97872p-6f, 0x1.06897p-6f, 0x1.41d154p-7f, 0x1.4513p-8f, 0x1.1d4ecep-9f,
+          0x1.10a1c2p-10f, 0x1.1824dcp-11f, 0x1.cee67ep-13f, 0x1.51c14ap-14f, 0x1.1e0ddcp-15f, 0x1.0f8702p-16f,
+          0x1.a19d7ap-18f, 0x1.231fd4p-19f, 0x1.e4a002p-21f, 0x1.e06b84p-22f
+      },
+      {
+          -0x1.a0fe6ep-6f, -0x1.58053ap-7f, -0x1.815686p-8f, -0x1.bd72fap-9f, -0x1.9f62a2p-10f, -0x1.4513eap-11f,
+          -0x1.16cb82p-12f, -0x1.036e7ap-13f, -0x1.78186ap-15f, -0x1.ccc306p-17f, -0x1.4e0574p-18f, -0x1.14d31ep-19f,
+          -0x1.698918p-21f, -0x1.9963fep-23f, -0x1.1eb0d2p-24f, -0x1.ec9f8cp-26f
+      },
+      {
+          0x1.decefep-8f, 0x1.f1d58ap-9f, 0x1.0826dp-9f, 0x1.1a56c8p-10f, 0x1.edc34ap-12f, 0x1.5ba2d6p-13f,
+          0x1.0e2e0ap-14f, 0x1.ce6becp-16f, 0x1.221d44p-17f, 0x1.2e68e6p-19f, 0x1.7b040ap-21f, 0x1.13d2ccp-22f,
+          0x1.2e69b6p-24f, 0x1.190d0cp-26f, 0x1.4d1fe2p-28f, 0x1.f45446p-30f
+      },
+  };
   // gelu'(-t) e^(t^2/2), one piece of it about its zero; 7 terms, relative error 2^-28.9.
   static constexpr float slope_centre[16] = {
       0x0p+0f, 0x1.1a7bbp-1f, 0x1.80ead2p-1f, 0x1.a7b3bp-1f, 0x1.1a83aap+0f, 0x1.a7b1f2p+0f, 0x1.1a753p+1f,
