@@ -158,12 +158,12 @@ struct Laplace {
     const V d = near - mu, shifted = d - near;
     const V d_low = (near - (d - shifted)) - (mu + shifted);
     const V w = d * reciprocal;
+    const ScaledDecay<2, V> decay(w, w);
     const V moved = (fnma(w, sigma, d) + d_low) * (V(-NormalPdf<T>::scale) * reciprocal);
 
     const V t = abs(w), index = quarter_octave(fma(t, V(K::steps), V(2)));
     const V h = t - lookup(K::tail_centre, index);
     const V rest = fma(polynomial_from<1>(h, index, K::tail), h, times_sign(moved, w));
-    const ScaledDecay<2, V> decay(w, w);
     const V tail = decay.times(lookup(K::tail[0], index), rest);
     return select(w >= V(0), fnma(tail, V(decay.unscale), V(1)), tail * V(decay.unscale));
   }
