@@ -259,7 +259,7 @@ struct GeluTanh {
     V m, square, square_low;
 
     explicit HALFWAVE_INLINE Argument(V x) {
-      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.55f), abs(x));
+      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.7f), abs(x));
       square = m * m;
       square_low = fms(m, m, square);
     }
@@ -285,7 +285,7 @@ struct GeluTanh {
     const Argument<V> t(x);
     V low;
     const V a = t.twice_u(low);
-    return quick_gate(x, t.m, LogisticTail<V>(typename LogisticTail<V>::InRange{}, a, low));
+    return quick_gate(x, t.m, LogisticTail<V>(a, low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
