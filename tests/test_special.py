@@ -475,6 +475,15 @@ def test_second_derivative_of_squareplus_with_a_subnormal_b(dtype: type[np.float
     np.testing.assert_allclose(result, expected, rtol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_second_derivative_of_swish_with_the_largest_beta(dtype: type[np.floating]) -> None:
+    """It is finite where beta times its last factor is not."""
+    beta = np.finfo(dtype).max
+    x = dtype(60) / beta
+    expected = dtype(exact(REFERENCES["swish"].second_derivative, float(x), float(beta)))
+    np.testing.assert_allclose(hw.swish.second_derivative(x, beta), expected, rtol=4 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("name", [n for n, f in hw.functions().items() if f.second_derivative])
 def test_second_derivative_of_a_straight_piece_is_positive_zero(name: str) -> None:
     """With the default parameters, on every piece that is a straight line for good."""

@@ -168,7 +168,7 @@ struct TanhShrink {
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .forward = {1.75f, 1, Doubt::near_midpoints, Doubt::never},
       .backward = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {3.5, 3, Doubt::beyond_range_away},
+      .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
   // a - tanh(a) for a = |x| up to a border, as high + low, scaled so that a subnormal result is rounded once. Beyond the

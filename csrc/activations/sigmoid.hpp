@@ -23,7 +23,7 @@ struct Sigmoid {
       .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {3.5, 3, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .second_derivative = {2.5, 3, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 
   template <class V>
@@ -314,7 +314,7 @@ struct GeluTanh {
     const Wide p_low = fma(slope, sum_low, fma(slope_low, sum, fms(slope, sum, p)));
     const Wide bracket = (p - Wide(2 * K::a)) + (p_low - Wide(2 * K::a_low));
     const Wide near = near_root<GeluTanhSecondDerivativeRoot<double>>(t.m, bracket * logistic_slope(f, 1));
-    return with_tail(near, bracket, a, a_low);
+    return with_tail(near, Wide(1), bracket, a, a_low);
   }
 
  private:
@@ -353,7 +353,7 @@ struct Tanh {
       .forward = {1.1f, 1, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {3.5, 3, Doubt::beyond_range_away},
+      .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
   template <class V>

@@ -28,32 +28,41 @@ HALFWAVE_INLINE V curved(typename V::Mask where, V value, V x) {
   return select(where, value, flat(x, x));
 }
 
-// `near`, but far out, where sigmoid'(a) is e^-a, factor * e^-(a + low): sigmoid' may vanish where its product with a large
-// factor does not, and a subnormal product is to be rounded once.
+// `near`, but far out, where sigmoid'(a) is e^-a, factor * multiple * e^-(a + low): sigmoid' may vanish where its product with
+// a large factor does not, and a subnormal product is to be rounded once. A very large factor lends the exponential 2^12, or
+// its product with `multiple` could overflow.
 template <class V>
-HALFWAVE_INLINE V with_tail(V near, V factor, V a, V low) {
+HALFWAVE_INLINE V with_tail(V near, V factor, V multiple, V a, V low) {
+  using K = Reduction<typename V::Scalar>;
   const auto far = a > V(40);
-  if (any(far)) [[unlikely]]
-    return select(far, times_exp(factor, -a, -low), near);
+  if (any(far)) [[unlikely]] {
+    const auto large = abs(factor) > V(0x1p64f);
+    const V lent = select(large, V(12), V(0)), scale = select(large, V(0x1p-12f), V(1));
+    const V tail =
+        times_exp((factor * scale) * multiple, fma(lent, V(K::ln2_high), -a), fma(lent, V(K::ln2_low), -low));
+    return select(far, tail, near);
+  }
   return near;
 }
 
 // factor * sigmoid'(a + low), a >= 0.
 template <class V>
 HALFWAVE_INLINE V times_logistic_slope(V factor, V a, V low) {
-  return with_tail(factor * logistic_slope(LogisticTail<V>(a, low), 1), factor, a, low);
+  return with_tail(factor * logistic_slope(LogisticTail<V>(a, low), 1), factor, V(1), a, low);
 }
 
 // factor * sigmoid''(x) = -factor * tanh(x/2) * sigmoid'(x), factor a power of two. With the names of LogisticTail, tanh(a/2)
-// is (s - 2u) / s, and what its numerator loses is the rounding of s_low.
+// is (s - 2u) / s.
 template <class V>
 HALFWAVE_INLINE V logistic_curvature(typename V::Scalar factor, V x) {
   const V a = abs(x);
   const LogisticTail<V> f(a);
-  const V numerator = fnma(V(2), f.u, f.s) + f.s_low;
-  const V tanh = numerator * f.q, tanh_low = fma(tanh, f.correction, fms(numerator, f.q, tanh));
+  const V difference = fnma(V(2), f.u, f.s);
+  const V numerator = difference + f.s_low, numerator_low = (difference - numerator) + f.s_low;
+  const V tanh = numerator * f.q;
+  const V tanh_low = fma(tanh, f.correction, fma(numerator_low, f.q, fms(numerator, f.q, tanh)));
   const V slope = logistic_slope(f, -factor);
-  return times_sign(with_tail(fma(slope, tanh_low, slope * tanh), V(-factor) * tanh, a, V(0)), x);
+  return times_sign(with_tail(fma(slope, tanh_low, slope * tanh), V(-factor), tanh, a, V(0)), x);
 }
 
 // factor + factor_low times the second derivative of t * sigmoid(t) at t = a + low, 0 <= a < inf. It is even in t, and
@@ -72,7 +81,7 @@ HALFWAVE_INLINE V gate_curvature(V factor, V factor_low, V a, V low) {
   const V expansion = near_root<Root>(a, low, V(0));
   const auto close = abs(a - V(Root::root)) < V(Root::radius);
   const V near = select(close, fma(factor, expansion, factor_low * expansion), ordinary);
-  return with_tail(near, factor * bracket, a, low);
+  return with_tail(near, factor, bracket, a, low);
 }
 
 }  // namespace
