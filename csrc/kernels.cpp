@@ -7,6 +7,7 @@
 #include "narrow.hpp"
 #include "native.hpp"
 #include "observe.hpp"
+#include "of_sum.hpp"
 #include "table.hpp"
 
 namespace halfwave {
@@ -18,6 +19,7 @@ void run(const Operation& op, Storage storage, char* const* operands, const ptrd
   char* at[max_operands];
   for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
   const size_t n = end - begin;
+  if (op.of_sum) return run_of_sum(op, storage, at, strides, n, streaming);
   switch (storage) {
     case Storage::float16: return run_narrow<Float16>(op, at, strides, n, streaming);
     case Storage::bfloat16: return run_narrow<BFloat16>(op, at, strides, n, streaming);

@@ -32,6 +32,13 @@ constexpr RoleName role_names[] = {
     {Role::backward_gate, "backward_gate", "_backward_gate"},
     {Role::backward_up, "backward_up", "_backward_up"},
 };
+// Made when first asked for.
+constexpr RoleName roles_of_sums[] = {
+    {Role::forward_with_bias, "forward_with_bias", "_with_bias"},
+    {Role::forward_with_residual, "forward_with_residual", "_with_residual"},
+    {Role::backward_with_bias, "backward_with_bias", "_backward_with_bias"},
+    {Role::backward_with_residual, "backward_with_residual", "_backward_with_residual"},
+};
 
 py::dict bound(const Bound& b) {
   py::dict d;
@@ -86,6 +93,18 @@ py::dict describe(const Info& info, int row) {
   d["ufuncs"] = ufuncs;
   d["has_parameter_terms"] = bool(operations[Role::parameter_terms]);
   return d;
+}
+
+// The ufunc of activation `row` on a sum, by its key in roles_of_sums.
+py::object make_ufunc_of_sum(int row, const std::string& key) {
+  const Info& info = catalogue()[std::size_t(row)];
+  for (const RoleName& r : roles_of_sums) {
+    if (key != r.key) continue;
+    PyObject* ufunc = make_ufunc(info, row, r.role, std::string(info.name) + r.suffix);
+    if (!ufunc) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(ufunc);
+  }
+  throw py::key_error(key);
 }
 
 py::list make_catalogue() {
@@ -210,6 +229,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("instruction_sets", &instruction_set_names);
   m.def("instruction_set", [] { return current_instruction_set().name; });
   m.def("use_instruction_set", [](const std::string& name) { use_instruction_set(name, "instruction set"); });
+  m.def("make_ufunc_of_sum", &make_ufunc_of_sum);
   m.def("check_domain", &check_domain);
   m.def("get_num_threads", &thread_count);
   m.def("set_num_threads", &set_thread_count);

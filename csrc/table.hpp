@@ -66,6 +66,9 @@ struct Operation {
   NarrowBlock f16 = nullptr;
   NarrowBlock bf16 = nullptr;
   const IntegerBlocks* integers = nullptr;  // in the order of Storage, from int8 on
+  // Where this is an operation on a sum: the operation on x that is carried out on x + addend. The addend comes after
+  // the data of that one, a residual as one more of them, a bias as a first parameter.
+  const Operation* of_sum = nullptr;
 
   constexpr explicit operator bool() const { return data != 0; }
   constexpr int operands() const { return data + parameters + outputs; }
@@ -87,8 +90,13 @@ enum class Role : std::uint8_t {
   parameter_terms,       // (g, x) -> one term per parameter, to be summed
   backward_gate,         // (g, gate, up) -> dgate
   backward_up,           // (g, gate, up) -> dup
+  // On a sum in the place of x.
+  forward_with_bias,       // (x, bias) -> y
+  forward_with_residual,   // (x, residual) -> y
+  backward_with_bias,      // (g, x, bias) -> dx
+  backward_with_residual,  // (g, x, residual) -> dx
 };
-constexpr int roles = 6;
+constexpr int roles = 10;
 
 struct Row {
   Operation operations[roles];
