@@ -234,16 +234,6 @@ std::size_t streaming_limit() {
   return size;
 }
 
-// Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
-bool outgrows_cache(const Call& call, std::size_t total) {
-  const Operation& op = call.operation;
-  const std::ptrdiff_t item = item_size(call.storage);
-  if (total * std::size_t(op.outputs * item) < streaming_limit()) return false;
-  for (int k = op.data + op.parameters; k < op.operands(); ++k)
-    if (call.strides[call.dimensions - 1][k] != item) return false;
-  return true;
-}
-
 std::size_t count_true(const char* mask, std::ptrdiff_t stride, std::size_t n) {
   unsigned count = 0;
   if (stride == 1)
@@ -357,6 +347,15 @@ void simplify(Call& call, int operands) {
   }
   if (kept == 0) call.shape[kept++] = 1;
   call.dimensions = kept;
+}
+
+bool outgrows_cache(const Call& call, std::size_t elements) {
+  const Operation& op = call.operation;
+  const std::ptrdiff_t item = item_size(call.storage);
+  if (elements * std::size_t(op.outputs * item) < streaming_limit()) return false;
+  for (int k = op.data + op.parameters; k < op.operands(); ++k)
+    if (call.strides[call.dimensions - 1][k] != item) return false;
+  return true;
 }
 
 void set_streaming_size(std::size_t bytes) { streaming_size.store(bytes); }

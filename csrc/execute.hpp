@@ -61,6 +61,9 @@ void simplify(Call& call, int operands);
 // in ascending order. In several dimensions no output shares memory with an operand of another element.
 void execute(Call& call);
 
+// Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
+bool outgrows_cache(const Call& call, std::size_t elements);
+
 // From how many bytes of results on they go past the cache, for tests; at first half of the cache.
 void set_streaming_size(std::size_t bytes);
 

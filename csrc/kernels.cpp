@@ -8,6 +8,7 @@
 #include "native.hpp"
 #include "observe.hpp"
 #include "of_sum.hpp"
+#include "run_and_sum.hpp"
 #include "table.hpp"
 
 namespace halfwave {
@@ -36,19 +37,6 @@ void run(const Operation& op, Storage storage, char* const* operands, const ptrd
   }
 }
 
-template <class T>
-double sum(const T* terms, size_t n) {
-  const FloatingPointState state;
-  double lanes[sum_lanes] = {};
-  size_t i = 0;
-  for (; i + sum_lanes <= n; i += sum_lanes)
-    for (size_t j = 0; j < sum_lanes; ++j) lanes[j] += static_cast<double>(terms[i + j]);
-  for (size_t j = 0; i + j < n; ++j) lanes[j] += static_cast<double>(terms[i + j]);
-  for (size_t width = sum_lanes / 2; width > 0; width /= 2)
-    for (size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
-  return lanes[0];
-}
-
 }  // namespace
 
 #define HALFWAVE_STRING_(x) #x
@@ -59,8 +47,7 @@ extern const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA);
 const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {HALFWAVE_STRING(HALFWAVE_ISA),
                                                       Rows<activations::Catalogue>::table,
                                                       run,
-                                                      sum<float>,
-                                                      sum<double>,
+                                                      run_and_sum,
                                                       observe<float>,
                                                       observe<double>};
 

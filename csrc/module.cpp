@@ -13,6 +13,7 @@
 #include "reduce.hpp"
 #include "threads.hpp"
 #include "ufunc/direct_call.hpp"
+#include "ufunc/dtypes.hpp"
 #include "ufunc/ufunc.hpp"
 
 namespace py = pybind11;
@@ -120,6 +121,11 @@ std::vector<std::string> instruction_set_names() {
   return names;
 }
 
+template <class T>
+T* data_of(PyObject* array) {
+  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)));
+}
+
 // Output `output` of an operation on `operands`, summed over the axes where `summed` is true. The operands are arrays of
 // one shape and of one dtype, float32 or float64; the sums are float64.
 py::object sum_outputs(int row, Role role, const std::vector<py::object>& operands, const std::vector<bool>& summed,
@@ -157,11 +163,6 @@ py::object sum_forward(int row, const std::vector<py::object>& operands, const s
   return sum_outputs(row, Role::forward, operands, summed, 0);
 }
 
-template <class T>
-T* data_of(PyObject* array) {
-  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)));
-}
-
 // Counts a batch of a layer in, and returns how many outputs were 0. `derivative` and `y` are both float32 or both
 // float64, of one shape, with units side by side; `passed` is int64 of shape (2, units), `mean` and `squares` float64. The
 // monitor calls it in every step of a training, so it is made by hand: pybind11 takes as long as a small batch.
@@ -183,6 +184,39 @@ PyObject* observe(PyObject*, PyObject* const* arguments, Py_ssize_t) {
   Observed seen{examples, counts, counts + units, data_of<double>(arguments[5]), data_of<double>(arguments[6])};
   const InstructionSet& set = current_instruction_set();
   return PyLong_FromLongLong((PyArray_TYPE(y) == NPY_FLOAT ? set.observe_f32 : set.observe_f64)(batch, seen));
+}
+
+// The summed axis flags of an array of `dimensions` axes of which one is kept.
+std::vector<bool> all_but(int dimensions, int kept) {
+  std::vector<bool> summed(std::size_t(dimensions), true);
+  summed[std::size_t(kept)] = false;
+  return summed;
+}
+
+// Carries out an operation on `operands`, the inputs and the output, all of them arrays that broadcast to the output's
+// shape and of the dtypes of its loop, and sums the results over all axes but one. Returns the sums, in float64.
+py::object run_and_sum(int row, const std::string& key, const std::vector<py::object>& operands, int axis) {
+  const Role role = key == "backward_with_bias" ? Role::backward_with_bias : Role::backward_from_output;
+  auto* out = reinterpret_cast<PyArrayObject*>(operands.back().ptr());
+  Call call(current_instruction_set().rows[row][role], type_of(PyArray_TYPE(out))->storage);
+  call.dimensions = PyArray_NDIM(out);
+  for (int d = 0; d < call.dimensions; ++d) call.shape[d] = std::size_t(PyArray_DIM(out, d));
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    auto* array = reinterpret_cast<PyArrayObject*>(operands[k].ptr());
+    const int missing = call.dimensions - PyArray_NDIM(array);
+    call.operands[k] = PyArray_BYTES(array);
+    for (int d = 0; d < call.dimensions; ++d)
+      call.strides[d][k] = d < missing || PyArray_DIM(array, d - missing) == 1 ? 0 : PyArray_STRIDE(array, d - missing);
+  }
+  npy_intp length = PyArray_DIM(out, axis);
+  py::object sums = py::reinterpret_steal<py::object>(PyArray_SimpleNew(1, &length, NPY_DOUBLE));
+  if (!sums) throw py::error_already_set();
+  auto* totals = data_of<double>(sums.ptr());
+  {
+    py::gil_scoped_release release;
+    execute_and_sum(call, all_but(call.dimensions, axis), totals);
+  }
+  return sums;
 }
 
 PyMethodDef methods[] = {
@@ -238,6 +272,7 @@ PYBIND11_MODULE(_core, m) {
   if (PyModule_AddFunctions(m.ptr(), methods) < 0) throw py::error_already_set();
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);
+  m.def("run_and_sum", &run_and_sum);
 }
 
 }  // namespace halfwave

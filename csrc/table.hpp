@@ -108,6 +108,18 @@ struct Row {
 constexpr std::size_t sum_lanes = 16;
 constexpr std::size_t sum_chunk = 1024;
 
+// At most sum_chunk rows of at most sum_chunk columns, of which each column is summed, the operands being those of
+// InstructionSet::run. Those of a single column may be strided by anything along it.
+struct Tile {
+  char* operands[max_operands];  // not the outputs, unless they are stored
+  std::ptrdiff_t row_strides[max_operands], column_strides[max_operands];
+  std::size_t rows, columns;
+  std::size_t first_row;  // of its chunk: its terms go to lane first_row % sum_lanes
+  int output;             // that is summed
+  bool stored;            // the only output
+  bool streaming;         // past the cache
+};
+
 // A batch of a layer: one row per example with one element per unit, side by side. Strides are in bytes.
 struct Batch {
   const char* derivative;
@@ -136,9 +148,8 @@ struct InstructionSet {
   void (*run)(const Operation&, Storage, char* const* operands, const std::ptrdiff_t* strides, std::size_t begin,
               std::size_t end, bool streaming);
 
-  // The sum of n <= sum_chunk terms, in double.
-  double (*sum_f32)(const float* terms, std::size_t n);
-  double (*sum_f64)(const double* terms, std::size_t n);
+  // Computes a tile, and adds the terms to the lanes of their columns: `sums` holds sum_lanes rows of `columns` numbers.
+  void (*run_and_sum)(const Operation&, Storage, const Tile&, double* sums);
 
   // Counts a batch in, all but `examples`, and returns how many outputs were 0.
   std::int64_t (*observe_f32)(const Batch&, Observed&);
