@@ -45,8 +45,8 @@ def bias_activation(
     Returns
     -------
     ndarray
-        In the shape and dtype of x. In float32 and float64 it is bit for bit activation(x + bias) for a bias of the same
-        dtype. In 16 bits the sum is one of float32, which is not rounded before the activation is applied to it; the
+        In the shape and dtype of x. In float32 and float64 it is bit for bit activation(x + bias), for a bias of the
+        same dtype. In 16 bits the sum is one of float32, which is not rounded before the activation is applied to it; the
         error is at most 0.51 ULP for results that are normal numbers.
 
     Raises
@@ -54,8 +54,8 @@ def bias_activation(
     TypeError
         If `activation` is not one, lacks a parameter or is gated, or an operand is not of a supported dtype.
     ValueError
-        If `bias` does not have the shape (x.shape[axis],), a parameter is outside of its domain, `out` is read-only or of
-        another shape, or x has no such axis (`numpy.exceptions.AxisError`).
+        If `bias` does not have the shape (x.shape[axis],), a parameter is outside of its domain, `out` is read-only or
+        of another shape, or x has no such axis (`numpy.exceptions.AxisError`).
 
     Examples
     --------
@@ -168,17 +168,17 @@ def bias_activation_backward(
         In the shape of x; dtype the promotion of those of g and x. In float32 and float64 it is bit for bit
         activation.backward(g, x + bias).
     dbias : ndarray
-        In the shape of bias and the dtype of dx. It is bit for bit the sum that `unbroadcast` makes of dx, in 16 bits of
-        dx as rounded: in float64, by a fixed tree, independent of memory layout, processor and number of threads.
+        In the shape of bias and the dtype of dx. It is bit for bit the sum that `unbroadcast` makes of dx, in 16 bits
+        of dx as rounded: in float64, by a fixed tree, independent of memory layout, processor and number of threads.
 
     Raises
     ------
     TypeError
-        If `activation` is not one, lacks a parameter or is gated, an operand is not of a supported dtype, or `out` is not
-        an ndarray of the dtype of dx.
+        If `activation` is not one, lacks a parameter or is gated, an operand is not of a supported dtype, or `out` is
+        not an ndarray of the dtype of dx.
     ValueError
-        If `g` or `out` are not of the shape of x, `bias` does not have the shape (x.shape[axis],), a parameter is outside
-        of its domain or does not broadcast to the shape of x, `out` is read-only, or x has no such axis.
+        If `g` or `out` are not of the shape of x, `bias` does not have the shape (x.shape[axis],), a parameter is
+        outside of its domain or does not broadcast to the shape of x, `out` is read-only, or x has no such axis.
     """
     caller = "bias_activation_backward"
     function, given = _bound(caller, activation, parameters, named, "backward")
@@ -221,8 +221,8 @@ def bias_activation_backward_from_output(
     Raises
     ------
     TypeError
-        If `activation` is not one, has no from-output form or lacks a parameter, an operand is not of a supported dtype,
-        or `out` is not an ndarray of the dtype of dx.
+        If `activation` is not one, has no from-output form or lacks a parameter, an operand is not of a supported
+        dtype, or `out` is not an ndarray of the dtype of dx.
     ValueError
         If `g` or `out` are not of the shape of y, the parameters are such that y does not determine the derivative, a
         parameter does not broadcast to the shape of y, `out` is read-only, or y has no such axis.
@@ -278,8 +278,8 @@ def _bound(
     ufunc = getattr(own, role)
     if ufunc is None:
         raise TypeError(
-            f"{caller}: the output of {own.__name__} does not determine its derivative; keep x, do not compute in place, "
-            "and call bias_activation_backward"
+            f"{caller}: the output of {own.__name__} does not determine its derivative; keep x, do not compute in "
+            "place, and call bias_activation_backward"
         )
     names = [p.name for p in own.parameters]
     if len(parameters) > len(names):
