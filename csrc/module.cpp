@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -10,6 +11,7 @@
 #include "catalogue.hpp"
 #include "dispatch.hpp"
 #include "execute.hpp"
+#include "floating_point_state.hpp"
 #include "reduce.hpp"
 #include "threads.hpp"
 #include "ufunc/direct_call.hpp"
@@ -186,6 +188,18 @@ PyObject* observe(PyObject*, PyObject* const* arguments, Py_ssize_t) {
   return PyLong_FromLongLong((PyArray_TYPE(y) == NPY_FLOAT ? set.observe_f32 : set.observe_f64)(batch, seen));
 }
 
+// Sums in float32, rounded to the nearest whatever the caller's rounding mode.
+py::object round_sums(const py::object& sums) {
+  auto* from = reinterpret_cast<PyArrayObject*>(sums.ptr());
+  py::object rounded =
+      py::reinterpret_steal<py::object>(PyArray_SimpleNew(PyArray_NDIM(from), PyArray_DIMS(from), NPY_FLOAT));
+  if (!rounded) throw py::error_already_set();
+  const auto* wide = data_of<double>(sums.ptr());
+  const FloatingPointState state;
+  std::transform(wide, wide + PyArray_SIZE(from), data_of<float>(rounded.ptr()), [](double sum) { return float(sum); });
+  return rounded;
+}
+
 // The summed axis flags of an array of `dimensions` axes of which one is kept.
 std::vector<bool> all_but(int dimensions, int kept) {
   std::vector<bool> summed(std::size_t(dimensions), true);
@@ -273,6 +287,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);
   m.def("run_and_sum", &run_and_sum);
+  m.def("round_sums", &round_sums);
 }
 
 }  // namespace halfwave

@@ -222,9 +222,7 @@ X, B = np.ones((3, 4), np.float32), np.ones(4, np.float32)
     ids=["forward", "backward"],
 )
 def test_bad_input_is_refused(call):
-    with pytest.raises(
-        ValueError, match=r"bias has shape \(3,\); for x of shape \(3, 4\) and axis 1 it must be \(4,\)"
-    ):
+    with pytest.raises(ValueError, match=r"bias has shape \(3,\); for x of shape \(3, 4\) and axis 1 .* \(4,\)"):
         call(X, np.ones(3), "relu")
     with pytest.raises(ValueError, match=r"bias has shape \(1, 4\)"):
         call(X, B[None], "relu")
@@ -243,11 +241,11 @@ def test_bad_input_is_refused(call):
         call(X, B, "relu", slope=1)
     with pytest.raises(ValueError, match="lambd"):
         call(X, B, "softshrink", -1.0)
-    with pytest.raises(TypeError, match="bias has dtype (c|C)omplex128"):
+    with pytest.raises(TypeError, match=r"bias has dtype (c|C)omplex128"):
         call(X, B.astype(complex), "relu")
-    with pytest.raises(TypeError, match="(c|C)omplex128"):
+    with pytest.raises(TypeError, match=r"(c|C)omplex128"):
         call(X.astype(complex), B, "relu")
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="shape"):
         call(X, B, "relu", out=np.ones((4, 4), np.float32))
     fixed = X.copy()
     fixed.flags.writeable = False

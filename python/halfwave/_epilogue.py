@@ -46,8 +46,8 @@ def bias_activation(
     -------
     ndarray
         In the shape and dtype of x. In float32 and float64 it is bit for bit activation(x + bias), for a bias of the
-        same dtype. In 16 bits the sum is one of float32, which is not rounded before the activation is applied to it; the
-        error is at most 0.51 ULP for results that are normal numbers.
+        same dtype. In 16 bits the sum is one of float32, which is not rounded before the activation is applied to it;
+        the error is at most 0.51 ULP for results that are normal numbers.
 
     Raises
     ------
@@ -369,8 +369,6 @@ def _run(
         _check_out(caller, out, dtype, shape, names)
         data, others = (tuple(_apart(a, out) for a in group) for group in (data, others))
     sums = _core.run_and_sum(_index(function), role, [*data, *others, out], axis)
-    if dtype.itemsize > 4:
-        return out, sums
     return out, _finish(sums, sums.shape, dtype)
 
 
