@@ -123,16 +123,34 @@ FORMULAS = {
     "identity": Formula("1 * x", "1"),
 }
 
-# Gated units: the activation of the gate; the result is act(gate) * up.
-GATED = {
-    "glu": "sigmoid",
-    "bilinear": "identity",
-    "reglu": "relu",
-    "geglu": "gelu",
-    "geglu_tanh": "gelu_tanh",
-    "geglu_quick": "quick_gelu",
-    "swiglu": "silu",
-}
+
+@dataclass(frozen=True)
+class Gated:
+    """Forward, and the derivatives in the gate and in up."""
+
+    forward: str
+    gate: str
+    up: str
+
+
+def _gated(activation: str) -> Gated:
+    formula = FORMULAS[activation]
+    forward, derivative = (rewrite(e, names={"x": "gate"}) for e in (formula.forward, formula.derivative))
+    return Gated(f"({forward}) * up", f"up * ({derivative})", forward)
+
+
+def _gated_and_clamped(alpha: float, limit: float) -> Gated:
+    swish = _swish(f"{alpha!r} * ")
+    clamped = f"minimum(gate, {limit!r})"
+    forward = rewrite(swish.forward, names={"x": "gate"}).replace("gate", clamped)
+    factor = f"(minimum(maximum(up, -{limit!r}), {limit!r}) + 1)"
+    slope = rewrite(swish.derivative, names={"x": "gate"})
+    return Gated(
+        f"({forward}) * {factor}",
+        f"where(gate < {limit!r}, {slope}, 0) * {factor}",
+        f"where(abs(up) < {limit!r}, {forward}, 0)",
+    )
+
 
 # The limits of the machine: what the memory gives when next to nothing is computed.
 LIMITS = ("copy", "add", "read", "negative")
@@ -156,7 +174,8 @@ def operands(function: str, direction: str) -> tuple[str, ...]:
 def expressions(function: str, direction: str) -> tuple[str, ...]:
     """Return the expression of each result."""
     if function in GATED:
-        return _gated(FORMULAS[GATED[function]], direction)
+        gated = GATED[function]
+        return (gated.forward,) if direction in ("forward", "fresh") else (f"g * ({gated.gate})", f"g * ({gated.up})")
     if function not in FORMULAS:
         raise Unsupported("no formula")
     formula = FORMULAS[function]
@@ -166,13 +185,6 @@ def expressions(function: str, direction: str) -> tuple[str, ...]:
     if derivative is None:
         raise Unsupported("no formula from the output")
     return (f"g * ({derivative})",)
-
-
-def _gated(activation: Formula, direction: str) -> tuple[str, ...]:
-    forward, derivative = (rewrite(e, names={"x": "gate"}) for e in (activation.forward, activation.derivative))
-    if direction in ("forward", "fresh"):
-        return (f"({forward}) * up",)
-    return (f"g * up * ({derivative})", f"g * ({forward})")
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -234,3 +246,15 @@ def rewrite(
 def names_in(expression: str) -> set[str]:
     """Return the names that an expression uses, those of functions included."""
     return {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
+
+
+GATED = {
+    "glu": _gated("sigmoid"),
+    "bilinear": _gated("identity"),
+    "reglu": _gated("relu"),
+    "geglu": _gated("gelu"),
+    "geglu_tanh": _gated("gelu_tanh"),
+    "geglu_quick": _gated("quick_gelu"),
+    "swiglu": _gated("silu"),
+    "swiglu_clamped": _gated_and_clamped(1.702, 7.0),
+}

@@ -31,8 +31,19 @@ constexpr int unroll_of() {
     return 2;
 }
 
-// How far, in units in the last place, a float result may be on the wrong side of a midpoint; -1: none is.
-constexpr int margin_of(Bound bound) { return bound.f32 == 0 || bound.decides_16_bits ? -1 : int(bound.f32); }
+constexpr Undecided undecided(Bound bound, Doubt doubt, int factors) {
+  const bool midpoints = doubt == Doubt::at_midpoints || doubt == Doubt::at_normal_midpoints;
+  Undecided r;
+  r.margin = doubt == Doubt::near_midpoints ? int(bound.f32) : midpoints ? 0 : -1;
+  r.subnormal = doubt == Doubt::near_midpoints || doubt == Doubt::at_midpoints;
+  r.vanishing = doubt != Doubt::never && factors != 0;
+  r.ties_to_even = doubt == Doubt::never || doubt == Doubt::beyond_range;
+  return r;
+}
+template <class Op>
+constexpr Undecided undecided_f16 = undecided(Op::bound, Op::bound.float16, Op::factors);
+template <class Op>
+constexpr Undecided undecided_bf16 = undecided(Op::bound, Op::bound.bfloat16, Op::factors);
 
 template <class A, int data_, int outputs_>
 struct OperationOf {
@@ -46,7 +57,7 @@ struct OperationOf {
 template <class A>
 struct Forward : OperationOf<A, A::info.data(), 1> {
   static constexpr int factors = A::info.gated ? 0b10 : 0;
-  static constexpr int margin = margin_of(A::info.forward);
+  static constexpr Bound bound = A::info.forward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Forward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::forward(v...); }, in);
@@ -56,7 +67,7 @@ struct Forward : OperationOf<A, A::info.data(), 1> {
 template <class A>
 struct Backward : OperationOf<A, 2, 1> {
   static constexpr int factors = 0b01;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Backward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward(v...); }, in);
@@ -66,7 +77,7 @@ struct Backward : OperationOf<A, 2, 1> {
 template <class A>
 struct BackwardFromOutput : OperationOf<A, 2, 1> {
   static constexpr int factors = 0b01;
-  static constexpr int margin = margin_of(A::info.backward_from_output);
+  static constexpr Bound bound = A::info.backward_from_output;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardFromOutput::operands>(
@@ -77,7 +88,7 @@ struct BackwardFromOutput : OperationOf<A, 2, 1> {
 template <class A>
 struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
   static constexpr int factors = 0b01;
-  static constexpr int margin = -1;
+  static constexpr Bound bound{};
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     apply<ParameterTerms::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::parameter_terms(out, v...); }, in);
@@ -87,7 +98,7 @@ struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
 template <class A>
 struct BackwardGate : OperationOf<A, 3, 1> {
   static constexpr int factors = 0b101;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardGate::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_gate(v...); }, in);
@@ -97,7 +108,7 @@ struct BackwardGate : OperationOf<A, 3, 1> {
 template <class A>
 struct BackwardUp : OperationOf<A, 3, 1> {
   static constexpr int factors = 0b001;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<BackwardUp::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_up(v...); }, in);
@@ -107,15 +118,44 @@ struct BackwardUp : OperationOf<A, 3, 1> {
 template <class A>
 struct BackwardBoth : OperationOf<A, 3, 2> {
   static constexpr int factors = BackwardGate<A>::factors;
-  static constexpr int margin = margin_of(A::info.backward);
+  static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    BackwardGate<A>::compute(in, out);
-    BackwardUp<A>::compute(in, out + 1);
+    apply<BackwardBoth::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::backward(out, v...); }, in);
+  }
+};
+
+// What computes the second derivative: the activation's struct, or what all piecewise linear ones share.
+template <class A>
+struct CurvatureOf {
+  using Type = A;
+};
+template <class A>
+  requires requires { typename A::Curvature; }
+struct CurvatureOf<A> {
+  using Type = typename A::Curvature;
+};
+
+template <class Curvature, int parameters_>
+struct SecondDerivative {
+  static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1;
+  static constexpr int unroll = 2;
+  template <class V>
+  static HALFWAVE_INLINE void compute(const V* in, V* out) {
+    out[0] = apply<operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return Curvature::second_derivative(v...); }, in);
   }
 };
 
 // ---- Blocks: one operation over contiguous memory ---------------------------------------------------------------------
+
+// How many of n elements come before the first vector that does not reach into a second line of the cache: stores that do
+// cost a tenth of the speed. 0 where that is not worth a step of its own.
+template <class V>
+HALFWAVE_INLINE size_t elements_to_alignment(const void* to, size_t n) {
+  constexpr size_t size = sizeof(V), worthwhile = 16;
+  const size_t missing = (size - reinterpret_cast<uintptr_t>(to) % size) % size;
+  return n < worthwhile * V::lanes ? 0 : missing / sizeof(typename V::Scalar);
+}
 
 template <class Op, class T, bool varying>
 void block(const T* const* in, T* const* out, size_t n) {
@@ -130,23 +170,27 @@ void block(const T* const* in, T* const* out, size_t n) {
   V operands[Op::operands];
   for (int k = loaded; k < Op::operands; ++k) operands[k] = V(*in[k]);
 
-  size_t i = 0;
-  for (; i + group <= n; i += group) {
-    V results[Op::unroll][Op::outputs];
-    for (int u = 0; u < Op::unroll; ++u) {
-      for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i + u * V::lanes);
-      Op::compute(operands, results[u]);
+  // A part of a vector, whole groups, and again parts, or single vectors, of what is left.
+  size_t i = 0, part = elements_to_alignment<V>(target[0], n);
+  do {
+    if (part) {
+      V results[Op::outputs];
+      for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i, part);
+      Op::compute(operands, results);
+      for (int k = 0; k < Op::outputs; ++k) results[k].store(target[k] + i, part);
+      i += part;
     }
-    for (int u = 0; u < Op::unroll; ++u)
-      for (int k = 0; k < Op::outputs; ++k) results[u][k].store(target[k] + i + u * V::lanes);
-  }
-  for (; i < n; i += V::lanes) {
-    const size_t m = n - i < V::lanes ? n - i : V::lanes;
-    V results[Op::outputs];
-    for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i, m);
-    Op::compute(operands, results);
-    for (int k = 0; k < Op::outputs; ++k) results[k].store(target[k] + i, m);
-  }
+    for (; i + group <= n; i += group) {
+      V results[Op::unroll][Op::outputs];
+      for (int u = 0; u < Op::unroll; ++u) {
+        for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i + u * V::lanes);
+        Op::compute(operands, results[u]);
+      }
+      for (int u = 0; u < Op::unroll; ++u)
+        for (int k = 0; k < Op::outputs; ++k) results[u][k].store(target[k] + i + u * V::lanes);
+    }
+    part = n - i < V::lanes ? n - i : V::lanes;
+  } while (i < n);
 }
 
 template <class Op, class T>
@@ -157,17 +201,51 @@ constexpr Blocks<T> blocks() {
     return {block<Op, T, false>, block<Op, T, true>};
 }
 
+template <class Op, class Format, Undecided undecided>
+constexpr NarrowKernel narrow_kernel() {
+  return {narrow_block<Op, Format, undecided>, Rounding<Format, undecided>::round};
+}
+
 template <class Op>
 constexpr Operation operation() {
   return {Op::data,
           Op::parameters,
           Op::outputs,
           Op::factors,
-          Op::margin,
           blocks<Op, float>(),
           blocks<Op, double>(),
-          narrow_block<Op, Float16>,
-          narrow_block<Op, BFloat16>};
+          narrow_kernel<Op, Float16, undecided_f16<Op>>(),
+          narrow_kernel<Op, BFloat16, undecided_bf16<Op>>()};
+}
+
+// Floats by way of doubles: nearly always correctly rounded, and no kernel more.
+template <class Op, bool varying>
+void block_in_double(const float* const* in, float* const* out, size_t n) {
+  alignas(64) double wide[Op::operands][chunk], result[chunk];
+  const double* from[Op::operands];
+  double* const to[] = {result};
+  for (int k = 0; k < Op::operands; ++k) from[k] = wide[k];
+  for (size_t i = 0; i < n; i += chunk) {
+    const size_t m = n - i < chunk ? n - i : chunk;
+    for (int k = 0; k < Op::operands; ++k) {
+      const bool one = k >= Op::data && !varying;
+      for (size_t j = 0; j < (one ? 1 : m); ++j) wide[k][j] = in[k][one ? j : i + j];
+    }
+    block<Op, double, varying>(from, to, m);
+    for (size_t j = 0; j < m; ++j) out[0][i + j] = float(result[j]);
+  }
+}
+
+template <class Op>
+constexpr Operation operation_in_double() {
+  constexpr bool varying = Op::parameters != 0;
+  constexpr Undecided midpoints = undecided({}, Doubt::at_midpoints, 0);
+  Operation o{Op::data, Op::parameters, Op::outputs};
+  o.f32 = {block_in_double<Op, false>, block_in_double<Op, varying>};
+  o.f64 = blocks<Op, double>();
+  o.f16 = {nullptr, Rounding<Float16, midpoints>::round};
+  o.bf16 = {nullptr, Rounding<BFloat16, midpoints>::round};
+  return o;
 }
 
 template <class Op>
@@ -205,6 +283,8 @@ constexpr Row row() {
     set(Role::forward_with_residual, operation_on_sum<Forward<A>, false>());
     set(Role::backward_with_bias, operation_on_sum<Backward<A>, true>());
     set(Role::backward_with_residual, operation_on_sum<Backward<A>, false>());
+    set(Role::second_derivative,
+        operation_in_double<SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>>());
     if constexpr (A::info.from_output != nullptr) set(Role::backward_from_output, operation<BackwardFromOutput<A>>());
     if constexpr (has_parameter_terms<A>(std::make_index_sequence<ParameterTerms<A>::operands>{}))
       set(Role::parameter_terms, operation<ParameterTerms<A>>());

@@ -8,14 +8,9 @@
 
 #include "dispatch.hpp"
 #include "machine.hpp"
-#include "threads.hpp"
 
 namespace halfwave {
 namespace {
-
-// Elements that a thread takes at a time: some microseconds of the fastest functions, as long as it takes to wake up a
-// thread.
-constexpr std::size_t grain = 32768;
 
 std::ptrdiff_t item_size(Storage storage) {
   switch (storage) {
@@ -175,11 +170,18 @@ bool independent(const Call& call) {
     const std::uintptr_t last = first + std::uintptr_t(strides[k]) * (call.shape[0] - 1);
     return Range{std::min(first, last), std::max(first, last) + std::uintptr_t(size)};
   };
+  // Elements taken in turns, of which one steps over those of the other.
+  const auto interleaved = [&](int o, int k) {
+    const std::ptrdiff_t stride = std::abs(strides[o]);
+    if (strides[k] != strides[o]) return false;
+    const std::ptrdiff_t apart = ((call.operands[o] - call.operands[k]) % stride + stride) % stride;
+    return apart >= operand_size(call, k) && stride - apart >= item;
+  };
   for (int o = inputs; o < op.operands(); ++o) {
     if (strides[o] < item && strides[o] > -item) return false;
     for (int k = 0; k < o; ++k) {
       const bool same = call.operands[k] == call.operands[o] && strides[k] == strides[o];
-      if (!same && range(o).overlaps(range(k))) return false;
+      if (!same && range(o).overlaps(range(k)) && !interleaved(o, k)) return false;
     }
   }
   return true;
@@ -227,12 +229,6 @@ void in_order(const Call& call) {
 }
 
 std::atomic<std::size_t> streaming_size{0};  // 0: the machine was not yet asked
-
-std::size_t streaming_limit() {
-  std::size_t size = streaming_size.load(std::memory_order_relaxed);
-  if (size == 0) streaming_size.store(size = cache_size() / 2);
-  return size;
-}
 
 std::size_t count_true(const char* mask, std::ptrdiff_t stride, std::size_t n) {
   unsigned count = 0;
@@ -296,10 +292,8 @@ bool is_empty(const Call& call) {
 void spread(const Call& call) {
   std::size_t total = 1;
   for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
-  const bool streaming = !call.masked && outgrows_cache(call, total);
-  if (total < 2 * grain) return run_range(call, 0, total, streaming);
-  parallel((total + grain - 1) / grain,
-           [&](std::size_t part) { run_range(call, part * grain, std::min(total, (part + 1) * grain), streaming); });
+  const bool streaming = !call.masked && goes_past_cache(call, total);
+  in_parts(total, [&](std::size_t begin, std::size_t end) { run_range(call, begin, end, streaming); });
 }
 
 // The last rows of the innermost but one dimension, from row `first` on.
@@ -349,10 +343,16 @@ void simplify(Call& call, int operands) {
   call.dimensions = kept;
 }
 
-bool outgrows_cache(const Call& call, std::size_t elements) {
+bool outgrows_cache(std::size_t bytes) {
+  std::size_t size = streaming_size.load(std::memory_order_relaxed);
+  if (size == 0) streaming_size.store(size = cache_size() / 2);
+  return bytes >= size;
+}
+
+bool goes_past_cache(const Call& call, std::size_t elements) {
   const Operation& op = call.operation;
   const std::ptrdiff_t item = item_size(call.storage);
-  if (elements * std::size_t(op.outputs * item) < streaming_limit()) return false;
+  if (!outgrows_cache(elements * std::size_t(op.outputs * item))) return false;
   for (int k = op.data + op.parameters; k < op.operands(); ++k)
     if (call.strides[call.dimensions - 1][k] != item) return false;
   return true;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "table.hpp"
+#include "threads.hpp"
 
 namespace halfwave {
 
@@ -54,6 +55,17 @@ void for_each_row(const Call& call, int operands, std::size_t begin, std::size_t
   }
 }
 
+// Elements that a thread takes at a time: some microseconds of the fastest functions, as long as it takes to wake up a
+// thread. A multiple of eight, so that no byte of a mask belongs to two of them.
+constexpr std::size_t grain = 32768;
+
+// Calls part(begin, end) for parts of [0, total), on several threads if there are enough of them.
+template <class Part>
+void in_parts(std::size_t total, const Part& part) {
+  if (total < 2 * grain) return part(std::size_t(0), total);
+  parallel((total + grain - 1) / grain, [&](std::size_t k) { part(k * grain, std::min(total, (k + 1) * grain)); });
+}
+
 // Dimensions of length 1 vanish, and neighbours that the first operands walk through with one stride become one.
 void simplify(Call& call, int operands);
 
@@ -61,8 +73,10 @@ void simplify(Call& call, int operands);
 // in ascending order. In several dimensions no output shares memory with an operand of another element.
 void execute(Call& call);
 
-// Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
-bool outgrows_cache(const Call& call, std::size_t elements);
+// Whether so many bytes of results go past the cache to memory: they would only drive out of it what is needed sooner.
+bool outgrows_cache(std::size_t bytes);
+// Whether those of so many elements of a call do.
+bool goes_past_cache(const Call& call, std::size_t elements);
 
 // From how many bytes of results on they go past the cache, for tests; at first half of the cache.
 void set_streaming_size(std::size_t bytes);

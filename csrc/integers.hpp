@@ -21,8 +21,14 @@ HALFWAVE_INLINE void integer_block_of(const T* x, const int64_t* const* paramete
     for (size_t i = 0; i < n; ++i) y[i] = A::forward(V(x[i]), V::saturated(parameters[k][i])...).v;
   } else {
     const V bounds[] = {V::saturated(*parameters[k])..., V(0)};
-    HALFWAVE_INDEPENDENT
-    for (size_t i = 0; i < n; ++i) y[i] = A::forward(V(x[i]), bounds[k]...).v;
+    const auto fill = [&](auto... bound) HALFWAVE_INLINE_LAMBDA {
+      HALFWAVE_INDEPENDENT
+      for (size_t i = 0; i < n; ++i) y[i] = A::forward(V(x[i]), bound...).v;
+    };
+    if ((bounds[k].below | ... | false))
+      fill(bounds[k]...);
+    else
+      fill(V(bounds[k].v)...);
   }
 }
 
@@ -64,7 +70,7 @@ void run_integers(const Operation& op, char* const* operands, const ptrdiff_t* s
   const bool direct =
       !streaming && is_packed<T>(operands[0], strides[0]) && is_packed<T>(operands[output], strides[output]);
   const size_t most = direct && !varying ? n : chunk;
-  size_t m = first_piece<T>(operands[output], n, most, streaming);
+  size_t m = first_piece<T>(operands[output], n, most, streaming || (direct && n >= many));
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
     for (int k = 1; k < output; ++k) {

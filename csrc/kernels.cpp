@@ -4,6 +4,7 @@
 #include "block.hpp"
 #include "floating_point_state.hpp"
 #include "integers.hpp"
+#include "mask_block.hpp"
 #include "narrow.hpp"
 #include "native.hpp"
 #include "observe.hpp"
@@ -46,6 +47,7 @@ void run(const Operation& op, Storage storage, char* const* operands, const ptrd
 extern const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA);
 const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {HALFWAVE_STRING(HALFWAVE_ISA),
                                                       Rows<activations::Catalogue>::table,
+                                                      MaskRows<activations::Catalogue>::table,
                                                       run,
                                                       run_and_sum,
                                                       observe<float>,

@@ -12,6 +12,7 @@
 #include "dispatch.hpp"
 #include "execute.hpp"
 #include "floating_point_state.hpp"
+#include "masks.hpp"
 #include "reduce.hpp"
 #include "threads.hpp"
 #include "ufunc/direct_call.hpp"
@@ -34,6 +35,7 @@ constexpr RoleName role_names[] = {
     {Role::backward_from_output, "backward_from_output", "_backward_from_output"},
     {Role::backward_gate, "backward_gate", "_backward_gate"},
     {Role::backward_up, "backward_up", "_backward_up"},
+    {Role::second_derivative, "second_derivative", "_second_derivative"},
 };
 // Made when first asked for.
 constexpr RoleName roles_of_sums[] = {
@@ -61,6 +63,7 @@ py::dict describe(const Info& info, int row) {
   d["title"] = info.title;
   d["formula"] = info.formula;
   d["derivative"] = info.derivative;
+  d["curvature"] = info.curvature;
   d["kink"] = text(info.kink);
   d["source"] = info.source;
   d["note"] = text(info.note);
@@ -69,6 +72,7 @@ py::dict describe(const Info& info, int row) {
   d["from_output"] = text(info.from_output);
   d["domain"] = text(info.domain.text);
   d["from_output_domain"] = text(info.from_output_domain.text);
+  d["mask"] = text(info.mask);
   py::list parameters;
   for (int k = 0; k < info.parameter_count(); ++k) {
     const Parameter& p = info.parameters[k];
@@ -82,6 +86,9 @@ py::dict describe(const Info& info, int row) {
   bounds["backward_gate"] = bound(info.backward);
   bounds["backward_up"] = bound(info.backward);
   bounds["backward_from_output"] = bound(info.backward_from_output);
+  bounds["with_mask"] = bound(info.forward);
+  bounds["backward_from_mask"] = bound(info.backward);
+  bounds["second_derivative"] = bound(info.second_derivative);
   d["bounds"] = bounds;
 
   py::dict ufuncs;
@@ -149,11 +156,15 @@ py::object sum_outputs(int row, Role role, const std::vector<py::object>& operan
   return total;
 }
 
+std::vector<PyObject*> pointers_to(const std::vector<py::object>& objects) {
+  std::vector<PyObject*> pointers;
+  for (const py::object& o : objects) pointers.push_back(o.ptr());
+  return pointers;
+}
+
 // Raises ValueError unless the parameters of a forward ufunc are in its domain.
 void check_domain(const py::object& ufunc, const std::vector<py::object>& parameters) {
-  std::vector<PyObject*> pointers;
-  for (const py::object& p : parameters) pointers.push_back(p.ptr());
-  if (!check_parameters(ufunc.ptr(), pointers.data())) throw py::error_already_set();
+  if (!check_parameters(ufunc.ptr(), pointers_to(parameters).data())) throw py::error_already_set();
 }
 
 py::object sum_parameter_terms(int row, const std::vector<py::object>& operands, const std::vector<bool>& summed,
@@ -239,6 +250,13 @@ PyMethodDef methods[] = {
      "squares: object) -> int"},
     {nullptr, nullptr, 0, nullptr}};
 
+py::object owned(PyObject* result) {
+  if (!result) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+PyObject* or_null(const py::object& object) { return object.is_none() ? nullptr : object.ptr(); }
+
 void read_thread_count() {
   const char* given = std::getenv("HALFWAVE_NUM_THREADS");
   if (!given || !*given) return;
@@ -283,6 +301,23 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_num_threads", &set_thread_count);
   m.def("set_streaming_size", &set_streaming_size);
   m.def("set_direct_calls", &set_direct_calls);
+  using Objects = std::vector<py::object>;
+  m.def("forward_with_mask",
+        [](int row, const py::object& x, const py::object& mask, const Objects& parameters, const py::object& y) {
+          return owned(forward_with_mask(row, x.ptr(), mask.ptr(), pointers_to(parameters).data(), or_null(y)));
+        });
+  m.def("backward_from_mask",
+        [](int row, const py::object& g, const py::object& mask, const Objects& parameters, const py::object& dx) {
+          return owned(backward_from_mask(row, g.ptr(), mask.ptr(), pointers_to(parameters).data(), or_null(dx)));
+        });
+  m.def("forward_with_mask_directly",
+        [](int row, const py::object& x, const Objects& parameters, const py::object& out) {
+          return owned(forward_with_mask_directly(row, x.ptr(), pointers_to(parameters).data(), out.ptr()));
+        });
+  m.def("backward_from_mask_directly", [](int row, const py::object& g, const py::object& mask,
+                                          const Objects& parameters, const py::object& out) {
+    return owned(backward_from_mask_directly(row, g.ptr(), mask.ptr(), pointers_to(parameters).data(), out.ptr()));
+  });
   if (PyModule_AddFunctions(m.ptr(), methods) < 0) throw py::error_already_set();
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);

@@ -1,8 +1,12 @@
 // 16-bit floats: stored in 16 bits, computed in float, and rounded as the exact result would be.
 //
-// A float result decides the 16-bit one unless it is so near to a midpoint between two 16-bit numbers that its own error
-// might lead across. Such lanes, about one in a thousand, are computed once more in double.
+// A float result decides the 16-bit one unless it is at a midpoint between two 16-bit numbers, or so near to one that its
+// own error might lead across. Such results, one in some thousands, are computed once more in double.
 #pragma once
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
 
 #include "memory.hpp"
 #include "simd/simd.hpp"
@@ -14,66 +18,86 @@ namespace {
 constexpr size_t lanes = Vec<float>::lanes;
 constexpr size_t pair = 2 * lanes;
 
-// A format loads and stores two vectors at a time. `store_settled` is for results of which none is halfway between two
-// numbers.
+// A format loads and stores two vectors at a time. A factor above `safe` may bring back bits that the other one, far below
+// 1, has lost among float's subnormal numbers, or all of them.
 struct Float16 {
   static constexpr bool has_range_of_float = false;
+  static constexpr int dropped = 13;
+  static constexpr uint16_t safe = 0x7bff;                       // the largest finite number
+  static constexpr size_t place(size_t j) { return j; }          // where element j of an array is in vectors
+  static constexpr size_t index(size_t place) { return place; }  // and which it is
+  static constexpr const NarrowKernel& kernel(const Operation& op) { return op.f16; }
   static HALFWAVE_INLINE void load(const uint16_t* p, Vec<float>* v) {
     v[0] = load_half(p);
     v[1] = load_half(p + lanes);
   }
-  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v) {
+  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v, bool) {
     store_half(p, v[0]);
     store_half(p + lanes, v[1]);
   }
-  static HALFWAVE_INLINE void store_settled(uint16_t* p, const Vec<float>* v) { store(p, v); }
-  static HALFWAVE_INLINE float settled(float odd) { return odd; }
-  static constexpr size_t place(size_t j) { return j; }  // where element j is among two vectors
-
-  // Subnormal numbers have fewer bits; moved up by the smallest normal one, they drop as many as all others.
-  template <int margin>
-  static HALFWAVE_INLINE Vec<float>::Mask is_near_midpoint(Vec<float> a) {
-    const Vec<float> size = abs(a), smallest_normal = 0x1p-14f;
-    return near_midpoint<13, margin>(add_where(size < smallest_normal, size, smallest_normal));
-  }
+  // Numbers that are subnormal in float16 have fewer bits; scaled so that they are in float too, they drop as many as all.
+  static HALFWAVE_INLINE Vec<float> aligned(Vec<float> a) { return a * Vec<float>(0x1p-112f); }
 };
 
 struct BFloat16 {
   static constexpr bool has_range_of_float = true;
+  static constexpr int dropped = 16;
+  static constexpr uint16_t safe = 0x4380;  // 2^8
+  static constexpr size_t place(size_t j) { return j / pair * pair + j % 2 * lanes + j % pair / 2; }
+  static constexpr size_t index(size_t place) { return place / pair * pair + place % lanes * 2 + place % pair / lanes; }
+  static constexpr const NarrowKernel& kernel(const Operation& op) { return op.bf16; }
   static HALFWAVE_INLINE void load(const uint16_t* p, Vec<float>* v) { load_bfloats(p, v[0], v[1]); }
-  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v) { store_bfloats(p, v[0], v[1]); }
-  static HALFWAVE_INLINE void store_settled(uint16_t* p, const Vec<float>* v) {
-    store_bfloats_without_ties(p, v[0], v[1]);
+  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v, bool ties_to_even) {
+    if (ties_to_even)
+      store_bfloats(p, v[0], v[1]);
+    else
+      store_bfloats_without_ties(p, v[0], v[1]);
   }
-  static constexpr size_t place(size_t j) { return j % 2 * lanes + j / 2; }
-  static HALFWAVE_INLINE float settled(float odd) {
-    uint32_t bits;
-    memcpy(&bits, &odd, sizeof bits);
-    bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
-    memcpy(&odd, &bits, sizeof bits);
-    return odd;
-  }
-  template <int margin>
-  static HALFWAVE_INLINE Vec<float>::Mask is_near_midpoint(Vec<float> a) {
-    return near_midpoint<16, margin>(a);
-  }
+  static HALFWAVE_INLINE Vec<float> aligned(Vec<float> a) { return a; }
 };
 
+// Two vectors.
+template <class Format>
+HALFWAVE_INLINE void widen(const uint16_t* from, float* to) {
+  Vec<float> both[2];
+  Format::load(from, both);
+  both[0].store(to);
+  both[1].store(to + lanes);
+}
+
 // ---- What float does not decide ---------------------------------------------------------------------------------------
+
+// Which float results do not decide the 16-bit one.
+struct Undecided {
+  int margin = -1;            // those at most so many units from a midpoint between two 16-bit numbers; -1: none
+  bool subnormal = false;     // where float16 numbers are subnormal as well
+  bool vanishing = false;     // those that have a large factor
+  bool ties_to_even = false;  // whether a midpoint that is not in doubt may be exact
+  constexpr bool any() const { return margin >= 0 || vanishing; }
+};
 
 // x as a float whose last bit tells whether x is inexact: rounded once more to fewer bits, this gives what rounding x
 // itself to them would.
 HALFWAVE_INLINE float round_to_odd(double x) {
   const float nearest = static_cast<float>(x);
   const double back = nearest;
-  if (back == x || x != x) return nearest;
   uint32_t bits;
   memcpy(&bits, &nearest, sizeof bits);
-  if ((back < 0 ? -back : back) > (x < 0 ? -x : x)) --bits;
-  bits |= 1;
+  bits -= (back < 0 ? -back : back) > (x < 0 ? -x : x);
+  bits |= uint32_t(back < x) | uint32_t(back > x);
   float odd;
   memcpy(&odd, &bits, sizeof odd);
   return odd;
+}
+
+HALFWAVE_INLINE size_t lowest_bit(uint32_t bits) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  unsigned long index;
+  _BitScanForward(&index, bits);
+  return index;
+#else
+  return size_t(__builtin_ctz(bits));
+#endif
 }
 
 // x moved by the smallest step there is in double.
@@ -85,142 +109,305 @@ HALFWAVE_INLINE double neighbour(double x, bool above) {
   return x;
 }
 
-// Near 0, where f(x) = x/2 + c*x*x, and the like, x/2 may be a midpoint, and the rest of the sum is beyond the last bit of
-// double as well. Its sign, all that is needed, is that of f(s*x) - s*f(x) for an s*x that is not so small.
-inline void break_ties(const Operation& op, double (*operands)[lanes], const double* const* in, int output,
-                       double* results, size_t n) {
-  constexpr double scale = 0x1p100;
-  double* x = operands[op.first_not_factor()];
-  bool small[lanes];
-  bool any_small = false;
-  for (size_t j = 0; j < n; ++j) {
-    small[j] = x[j] > -0x1p-120 && x[j] < 0x1p-120 && results[j] != 0;
-    any_small |= small[j];
-    if (small[j]) x[j] *= scale;
-  }
-  if (!any_small) return;
-  double scaled[max_outputs][lanes];
-  double* out[max_outputs];
-  for (int k = 0; k < op.outputs; ++k) out[k] = scaled[k];
-  op.f64.varying(in, out, n);
-  for (size_t j = 0; j < n; ++j) {
-    const double linear = results[j] * scale, actual = scaled[output][j];
-    if (small[j] && actual != linear) results[j] = neighbour(results[j], actual > linear);
-  }
-}
-
-// The results of one output with the chosen lanes from double, as floats whose rounding to 16 bits is that of the exact
-// value.
+// Results of one output that are computed once more, in double.
 template <class Format>
-HALFWAVE_NOINLINE Vec<float> recompute(const Operation& op, const Vec<float>* operands, int output,
-                                       Vec<float>::Mask chosen, Vec<float> results) {
-  float flags[lanes], settled[lanes], narrow[lanes];
-  select(chosen, Vec<float>(1.0f), Vec<float>(0.0f)).store(flags);
-  results.store(settled);
-  size_t lane[lanes], n = 0;
-  for (size_t j = 0; j < lanes; ++j)
-    if (flags[j] != 0) lane[n++] = j;
+class Recomputation {
+ public:
+  HALFWAVE_INLINE Recomputation(const Operation& o, int k, const NarrowOperands& f, uint16_t* t)
+      : op(o), output(k), from(f), to(t) {}
 
-  double wide[max_operands][lanes];
-  const double* in[max_operands];
-  double* out[max_outputs];
-  const int inputs = op.data + op.parameters;
-  for (int k = 0; k < inputs; ++k) {
-    operands[k].store(narrow);
-    for (size_t j = 0; j < n; ++j) wide[k][j] = narrow[lane[j]];
-    in[k] = wide[k];
+  const Operation& operation() const { return op; }
+  const NarrowOperands& operands() const { return from; }
+
+  HALFWAVE_INLINE void add(size_t i) {
+    for (int k = 0; k < op.data; ++k) words[k][count] = from.data[k][i];
+    for (int k = 0; k < op.parameters; ++k) parameters[k][count] = from.parameters[k][from.varying ? i : 0];
+    places[count] = i;
+    ++count;
   }
-  for (int k = 0; k < op.outputs; ++k) out[k] = wide[inputs + k];
-  op.f64.varying(in, out, n);
-  if (Format::has_range_of_float) break_ties(op, wide, in, output, out[output], n);
-  for (size_t j = 0; j < n; ++j) settled[lane[j]] = Format::settled(round_to_odd(out[output][j]));
-  return Vec<float>::load(settled);
+  // Whether there might be no room for all of so many elements more.
+  HALFWAVE_INLINE bool is_full(size_t more) const { return count + more > capacity; }
+
+  HALFWAVE_NOINLINE void finish() {
+    if (count == 0) return;
+    const size_t padded = (count + pair - 1) / pair * pair;
+    alignas(64) float operands[capacity] = {};
+    Row wide[max_data + max_parameters], results[max_outputs];
+    for (int k = 0; k < op.data; ++k) {
+      for (size_t j = count; j < padded; ++j) words[k][j] = 0;
+      for (size_t j = 0; j < padded; j += pair) widen<Format>(words[k] + j, operands + j);
+      for (size_t j = 0; j < count; ++j) wide[k][j] = operands[Format::place(j)];
+    }
+    for (int k = 0; k < op.parameters; ++k)
+      for (size_t j = 0; j < (from.varying ? count : 1); ++j) wide[op.data + k][j] = parameters[k][j];
+    run(wide, results);
+    if (Format::has_range_of_float) break_ties(wide, results[output]);
+
+    for (size_t j = 0; j < count; ++j) operands[Format::place(j)] = round_to_odd(results[output][j]);
+    uint16_t rounded[capacity];
+    for (size_t j = 0; j < padded; j += pair) {
+      const Vec<float> both[2] = {Vec<float>::load(operands + j), Vec<float>::load(operands + j + lanes)};
+      Format::store(rounded + j, both, true);
+    }
+    for (size_t j = 0; j < count; ++j) to[places[j]] = rounded[j];
+    count = 0;
+  }
+
+ private:
+  static constexpr size_t capacity = 256;
+  using Row = double[capacity];
+
+  const Operation& op;
+  const int output;
+  const NarrowOperands& from;
+  uint16_t* const to;
+  size_t count = 0;
+  size_t places[capacity];
+  uint16_t words[max_data][capacity];
+  float parameters[max_parameters][capacity];
+
+  HALFWAVE_INLINE void run(const Row* operands, Row* results) {
+    const double* in[max_operands];
+    double* out[max_outputs];
+    for (int k = 0; k < op.data + op.parameters; ++k) in[k] = operands[k];
+    for (int k = 0; k < op.outputs; ++k) out[k] = results[k];
+    (from.varying ? op.f64.varying : op.f64.uniform)(in, out, count);
+  }
+
+  // Near 0, where f(x) = x/2 + c*x*x, and the like, x/2 may be a midpoint, and the rest of the sum is beyond the last bit
+  // of double as well. Its sign, all that is needed, is that of f(s*x) - s*f(x) for an s*x that is not so small.
+  void break_ties(Row* operands, double* results) {
+    constexpr double scale = 0x1p110;  // up to where the cube of the smallest x is not lost
+    double* x = operands[op.first_not_factor()];
+    bool small[capacity];
+    bool any_small = false;
+    for (size_t j = 0; j < count; ++j) {
+      small[j] = x[j] > -0x1p-120 && x[j] < 0x1p-120 && results[j] != 0;
+      any_small |= small[j];
+      if (small[j]) x[j] *= scale;
+    }
+    if (!any_small) return;
+    Row scaled[max_outputs];
+    run(operands, scaled);
+    for (size_t j = 0; j < count; ++j) {
+      const double linear = results[j] * scale, actual = scaled[output][j];
+      if (small[j] && actual != linear) results[j] = neighbour(results[j], actual > linear);
+    }
+  }
+};
+
+// ---- Rounding ---------------------------------------------------------------------------------------------------------
+
+// Whether a factor may bring back what the other one has lost.
+template <class Format>
+HALFWAVE_INLINE bool has_large_factor(const Operation& op, const NarrowOperands& from, size_t n) {
+  Magnitudes largest = Magnitudes::zero();
+  for (int k = 0; k < op.data; ++k)
+    if (op.is_factor(k))
+      for (size_t i = 0; i < n; i += pair) largest = max(largest, Magnitudes::load(from.data[k] + i));
+  return any_above(largest, Format::safe);
 }
 
-// The lanes of a result that float does not decide. Each depends on nothing but its own operands.
-template <class Format, int margin>
-HALFWAVE_INLINE Vec<float>::Mask is_doubtful(int data, int factors, const Vec<float>* operands, Vec<float> result) {
-  auto doubtful = Format::template is_near_midpoint<margin>(result);
-  // An infinite factor times one that vanishes in float only is not NaN; and a large one brings back the bits that the
-  // other, far below 1, has lost among float's subnormal numbers.
-  if (factors != 0 && !Format::has_range_of_float) doubtful = doubtful | unordered(result, result);
-  if (Format::has_range_of_float)
-    for (int k = 0; k < data; ++k)
-      if ((factors >> k & 1) != 0) doubtful = doubtful | (abs(operands[k]) > Vec<float>(0x1p8f));
-  return doubtful;
-}
+// Rounds float results of one output, which lie in the order of Format::load; n is a multiple of pair.
+template <class Format, Undecided undecided>
+class Rounding {
+  static constexpr int span = 4;  // pairs that are looked at together for an undecided element
+
+  static HALFWAVE_INLINE Closeness closeness(Vec<float> result) {
+    if constexpr (undecided.subnormal) result = Format::aligned(result);
+    return halfwave::closeness<Format::dropped>(result, undecided.margin);
+  }
+  static HALFWAVE_INLINE Vec<float>::Mask is_close(Closeness a) {
+    return a <= -0x8000 + (2 * undecided.margin << (16 - Format::dropped));
+  }
+
+ public:
+  // `large`: whether there may be a large factor.
+  static void round(const Operation& op, int output, const NarrowOperands& from, const float* results, bool large,
+                    uint16_t* to, size_t n) {
+    Recomputation<Format> again(op, output, from, to);
+    size_t i = 0;
+    for (; i + span * pair <= n; i += span * pair) round_span<span>(results, large, to, i, again);
+    for (; i < n; i += pair) round_span<1>(results, large, to, i, again);
+    if constexpr (undecided.any()) again.finish();
+  }
+
+ private:
+  template <int pairs>
+  static HALFWAVE_INLINE void round_span(const float* results, bool large, uint16_t* to, size_t first,
+                                         Recomputation<Format>& again) {
+    Vec<float> both[pairs][2];
+    for (int p = 0; p < pairs; ++p)
+      for (int u = 0; u < 2; ++u) both[p][u] = Vec<float>::load(results + first + (2 * p + u) * lanes);
+    bool doubtful = undecided.vanishing && large;
+    if constexpr (undecided.margin >= 0) {
+      Closeness nearest = Closeness::least();
+      for (int p = 0; p < pairs; ++p)
+        for (int u = 0; u < 2; ++u) nearest = min(nearest, closeness(both[p][u]));
+      doubtful |= any(is_close(nearest));
+    }
+    if (doubtful) [[unlikely]]
+      find<pairs>(results, first, again);
+    for (int p = 0; p < pairs; ++p) Format::store(to + first + p * pair, both[p], undecided.ties_to_even);
+    if constexpr (undecided.any())
+      if (again.is_full(span * pair)) [[unlikely]]
+        again.finish();
+  }
+
+  template <int pairs>
+  static HALFWAVE_NOINLINE void find(const float* results, size_t first, Recomputation<Format>& again) {
+    for (size_t i = first; i < first + pairs * pair; i += pair) {
+      const Vec<float> both[2] = {Vec<float>::load(results + i), Vec<float>::load(results + i + lanes)};
+      for (uint32_t found = find_in(again.operation(), again.operands(), both, i); found != 0; found &= found - 1)
+        again.add(i + Format::index(lowest_bit(found)));
+    }
+  }
+
+  // Of two vectors from element i on, which ones are undecided, bit by bit. It depends on nothing but the element.
+  static HALFWAVE_INLINE uint32_t find_in(const Operation& op, const NarrowOperands& from, const Vec<float>* both,
+                                          size_t i) {
+    uint32_t found = 0;
+    for (int u = 0; u < 2; ++u) {
+      if constexpr (undecided.margin >= 0) found |= uint32_t(lane_bits(is_close(closeness(both[u])))) << u * lanes;
+      if constexpr (undecided.vanishing && !Format::has_range_of_float)
+        found |= uint32_t(lane_bits(unordered(both[u], both[u]))) << u * lanes;
+    }
+    if constexpr (undecided.vanishing && Format::has_range_of_float)
+      for (int k = 0; k < op.data; ++k) {
+        if (!op.is_factor(k)) continue;
+        Vec<float> factor[2];
+        Format::load(from.data[k] + i, factor);
+        for (int u = 0; u < 2; ++u) found |= uint32_t(lane_bits(abs(factor[u]) > Vec<float>(0x1p8f))) << u * lanes;
+      }
+    return found;
+  }
+};
 
 // ---- Blocks -----------------------------------------------------------------------------------------------------------
 
-// 2 * pairs vectors of each operand.
-template <class Op, class Format, int pairs>
-HALFWAVE_INLINE void narrow_group(const Operation& op, const uint16_t* const* source, uint16_t* const* target, size_t i,
-                                  const Vec<float>* parameters) {
+// Rounds all outputs, the first of which may lie where operands do.
+template <int outputs, class Round>
+HALFWAVE_INLINE void round_all(const Operation& op, const NarrowOperands& from, const float (*results)[chunk],
+                               bool large, uint16_t* const* to, size_t n, Round round) {
+  if constexpr (outputs == 1) {
+    round(op, 0, from, results[0], large, to[0], n);
+  } else {
+    uint16_t kept[max_data][chunk];
+    NarrowOperands copies = from;
+    for (int k = 0; k < op.data; ++k)
+      copies.data[k] = static_cast<const uint16_t*>(memcpy(kept[k], from.data[k], n * sizeof(uint16_t)));
+    for (int k = 0; k < op.outputs; ++k) round(op, k, copies, results[k], large, to[k], n);
+  }
+}
+
+// Without vectors of the operation's own: for at most a chunk in which any result may be undecided.
+template <class Format>
+HALFWAVE_NOINLINE void narrow_staged(const Operation& op, const NarrowOperands& from, uint16_t* const* to, size_t n) {
+  alignas(64) float operands[max_data][chunk];
+  alignas(64) float results[max_outputs][chunk];
+  const float* in[max_operands];
+  float* out[max_outputs];
+  for (int k = 0; k < op.data; ++k) {
+    in[k] = operands[k];
+    for (size_t i = 0; i < n; i += pair) widen<Format>(from.data[k] + i, operands[k] + i);
+  }
+  for (int k = 0; k < op.parameters; ++k) in[op.data + k] = from.parameters[k];
+  for (int k = 0; k < op.outputs; ++k) out[k] = results[k];
+  op.f32.uniform(in, out, n);
+  round_all<max_outputs>(op, from, results, true, to, n, Format::kernel(op).round);
+}
+
+// Computes 2 * pairs vectors of each operand, and looks at factors; `deliver` takes two vectors of an output.
+template <class Op, class Format, Undecided undecided, int pairs, class Deliver>
+HALFWAVE_INLINE void narrow_group(const uint16_t* const* source, const Vec<float>* parameters, size_t i,
+                                  Magnitudes& largest, Deliver deliver) {
   using V = Vec<float>;
-  V in[2 * pairs][Op::operands], out[2 * pairs][Op::outputs];
-  for (int k = 0; k < Op::data; ++k)
-    for (int p = 0; p < pairs; ++p) {
+  V out[pairs][2][Op::outputs];
+  for (int p = 0; p < pairs; ++p) {
+    V in[2][Op::operands];
+    for (int k = 0; k < Op::data; ++k) {
       V both[2];
-      Format::load(source[k] + i + 2 * p * lanes, both);
-      in[2 * p][k] = both[0];
-      in[2 * p + 1][k] = both[1];
+      Format::load(source[k] + i + p * pair, both);
+      in[0][k] = both[0];
+      in[1][k] = both[1];
+      if (undecided.vanishing && (Op::factors >> k & 1) != 0)
+        largest = max(largest, Magnitudes::load(source[k] + i + p * pair));
     }
-  for (int u = 0; u < 2 * pairs; ++u) {
-    for (int k = 0; k < Op::parameters; ++k) in[u][Op::data + k] = parameters[k];
-    Op::compute(in[u], out[u]);
+    for (int u = 0; u < 2; ++u) {
+      for (int k = 0; k < Op::parameters; ++k) in[u][Op::data + k] = parameters[k];
+      Op::compute(in[u], out[p][u]);
+    }
   }
-  if constexpr (Op::margin >= 0) {
-    const auto doubtful = [&](int u, int k) HALFWAVE_INLINE_LAMBDA {
-      return is_doubtful<Format, Op::margin>(Op::data, Op::factors, in[u], out[u][k]);
-    };
-    auto anywhere = doubtful(0, 0);
-    for (int u = 0; u < 2 * pairs; ++u)
-      for (int k = 0; k < Op::outputs; ++k)
-        if (u + k > 0) anywhere = anywhere | doubtful(u, k);
-    if (any(anywhere)) [[unlikely]]
-      for (int u = 0; u < 2 * pairs; ++u) {
-        V copy[Op::operands];  // so that the originals can stay in registers
-        for (int k = 0; k < Op::operands; ++k) copy[k] = in[u][k];
-        for (int k = 0; k < Op::outputs; ++k)
-          if (const auto mask = doubtful(u, k); any(mask)) out[u][k] = recompute<Format>(op, copy, k, mask, out[u][k]);
-      }
-  }
-  for (int k = 0; k < Op::outputs; ++k)
-    for (int p = 0; p < pairs; ++p) {
-      const V both[2] = {out[2 * p][k], out[2 * p + 1][k]};
-      uint16_t* to = target[k] + i + 2 * p * lanes;
-      if constexpr (Op::margin >= 0)
-        Format::store_settled(to, both);
-      else
-        Format::store(to, both);
+  for (int p = 0; p < pairs; ++p)
+    for (int k = 0; k < Op::outputs; ++k) {
+      const V both[2] = {out[p][0][k], out[p][1][k]};
+      deliver(k, i + p * pair, both);
     }
 }
 
+// n is a multiple of 2 * pairs vectors. Results that may be undecided are looked at in a second pass: in the first one, the
+// looking would wait for them in the processor's queues, in the place of the next elements.
+template <class Op, class Format, Undecided undecided, int pairs>
+HALFWAVE_INLINE void narrow_groups(const Operation& op, const NarrowOperands& from, const Vec<float>* parameters,
+                                   uint16_t* const* out, size_t n) {
+  constexpr size_t group = pairs * pair;
+  constexpr size_t most = undecided.any() ? chunk : ~size_t(0) / group * group;
+  NarrowOperands part = from;
+  uint16_t* target[Op::outputs];
+  for (size_t first = 0; first < n; first += most) {
+    const size_t m = n - first < most ? n - first : most;
+    for (int k = 0; k < Op::data; ++k) part.data[k] = from.data[k] + first;
+    for (int k = 0; k < Op::outputs; ++k) target[k] = out[k] + first;
+    Magnitudes largest = Magnitudes::zero();
+    const auto compute = [&](auto deliver) HALFWAVE_INLINE_LAMBDA {
+      const uint16_t* source[Op::data];
+      for (int k = 0; k < Op::data; ++k) source[k] = part.data[k];
+      for (size_t i = 0; i < m; i += group)
+        narrow_group<Op, Format, undecided, pairs>(source, parameters, i, largest, deliver);
+    };
+    if constexpr (undecided.margin < 0) {
+      uint16_t kept[undecided.vanishing ? Op::data : 1][chunk];  // what results would overwrite
+      if constexpr (undecided.vanishing)
+        for (int k = 0; k < Op::data; ++k)
+          for (int j = 0; j < Op::outputs; ++j)
+            if (part.data[k] == target[j])
+              part.data[k] = static_cast<const uint16_t*>(memcpy(kept[k], part.data[k], m * sizeof(uint16_t)));
+      compute([&](int k, size_t at, const Vec<float>* both)
+                  HALFWAVE_INLINE_LAMBDA { Format::store(target[k] + at, both, undecided.ties_to_even); });
+      if (undecided.vanishing && any_above(largest, Format::safe)) [[unlikely]]
+        narrow_staged<Format>(op, part, target, m);
+    } else {
+      alignas(64) float results[Op::outputs][chunk];
+      compute([&](int k, size_t at, const Vec<float>* both) HALFWAVE_INLINE_LAMBDA {
+        both[0].store(results[k] + at);
+        both[1].store(results[k] + at + lanes);
+      });
+      const bool large = undecided.vanishing && any_above(largest, Format::safe);
+      round_all<Op::outputs>(op, part, results, large, target, m, Rounding<Format, undecided>::round);
+    }
+  }
+}
+
 // Each parameter is one value.
-template <class Op, class Format>
-void narrow_block(const Operation& op, const uint16_t* const* in, const float* const* parameters, uint16_t* const* out,
-                  size_t n) {
+template <class Op, class Format, Undecided undecided>
+void narrow_block(const Operation& op, const NarrowOperands& from, uint16_t* const* out, size_t n) {
   constexpr int pairs = Op::unroll / 2;
   constexpr size_t group = pairs * pair;
-  const uint16_t* source[Op::data];
-  uint16_t* target[Op::outputs];
-  for (int k = 0; k < Op::data; ++k) source[k] = in[k];
-  for (int k = 0; k < Op::outputs; ++k) target[k] = out[k];
-  Vec<float> values[Op::parameters + 1];
-  for (int k = 0; k < Op::parameters; ++k) values[k] = Vec<float>(*parameters[k]);
+  Vec<float> parameters[Op::parameters + 1];
+  for (int k = 0; k < Op::parameters; ++k) parameters[k] = Vec<float>(*from.parameters[k]);
+  const size_t whole = n / group * group;
+  narrow_groups<Op, Format, undecided, pairs>(op, from, parameters, out, whole);
+  if (whole == n) return;
 
-  size_t i = 0;
-  for (; i + group <= n; i += group) narrow_group<Op, Format, pairs>(op, source, target, i, values);
-  for (; i < n; i += pair) {
-    uint16_t padded[Op::data + Op::outputs][pair] = {};
-    const size_t size = (n - i < pair ? n - i : pair) * sizeof(uint16_t);
-    const uint16_t* from[Op::data];
-    uint16_t* to[Op::outputs];
-    for (int k = 0; k < Op::data; ++k) from[k] = static_cast<uint16_t*>(memcpy(padded[k], source[k] + i, size));
-    for (int k = 0; k < Op::outputs; ++k) to[k] = padded[Op::data + k];
-    narrow_group<Op, Format, 1>(op, from, to, 0, values);
-    for (int k = 0; k < Op::outputs; ++k) memcpy(target[k] + i, to[k], size);
-  }
+  uint16_t padded[Op::data + Op::outputs][group] = {};
+  NarrowOperands rest = from;
+  uint16_t* to[Op::outputs];
+  const size_t size = (n - whole) * sizeof(uint16_t);
+  for (int k = 0; k < Op::data; ++k)
+    rest.data[k] = static_cast<const uint16_t*>(memcpy(padded[k], from.data[k] + whole, size));
+  for (int k = 0; k < Op::outputs; ++k) to[k] = padded[Op::data + k];
+  narrow_groups<Op, Format, undecided, 1>(op, rest, parameters, to, (n - whole + pair - 1) / pair * pair);
+  for (int k = 0; k < Op::outputs; ++k) memcpy(out[k] + whole, to[k], size);
 }
 
 // ---- Memory -----------------------------------------------------------------------------------------------------------
@@ -243,84 +430,60 @@ template <class Format>
 void narrow_uniform(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
   const int inputs = op.data + op.parameters;
   float values[max_parameters];
-  const float* parameters[max_parameters];
-  for (int k = op.data; k < inputs; ++k) {
-    values[k - op.data] = parameter_at(operands[k]);
-    parameters[k - op.data] = &values[k - op.data];
+  NarrowOperands from;
+  for (int k = 0; k < op.parameters; ++k) {
+    values[k] = parameter_at(operands[op.data + k]);
+    from.parameters[k] = &values[k];
   }
   bool packed = true;
   for (int k = 0; k < op.data; ++k) packed &= strides[k] == sizeof(uint16_t);
   for (int k = inputs; k < op.operands(); ++k) packed &= strides[k] == sizeof(uint16_t);
 
   uint16_t buffers[max_operands][chunk];
-  const uint16_t* in[max_data];
   uint16_t* out[max_outputs];
   const size_t most = packed && !streaming ? n : chunk;
-  size_t m = first_piece<uint16_t>(operands[inputs], n, most, streaming);
+  size_t m = first_piece<uint16_t>(operands[inputs], n, most, streaming || (packed && n >= many));
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
-    for (int k = 0; k < op.data; ++k) in[k] = source(at(k), strides[k], m, buffers[k]);
+    for (int k = 0; k < op.data; ++k) from.data[k] = source(at(k), strides[k], m, buffers[k]);
     for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = target(at(k), strides[k], buffers[k], streaming);
-    (Format::has_range_of_float ? op.bf16 : op.f16)(op, in, parameters, out, m);
+    Format::kernel(op).block(op, from, out, m);
     for (int k = inputs; k < op.operands(); ++k) deliver(at(k), strides[k], buffers[k], m, streaming);
-  }
-}
-
-// Rounds a chunk of one output, which lies in the order of Format::load, as its operands do.
-template <class Format, int margin>
-void round_chunk(const Operation& op, const float* const* in, const float* results, int output, uint16_t* to,
-                 size_t n) {
-  for (size_t i = 0; i < n; i += pair) {
-    Vec<float> settled[2];
-    for (int u = 0; u < 2; ++u) {
-      const size_t first = i + size_t(u) * lanes;
-      Vec<float> operands[max_data + max_parameters];
-      const int inputs = op.data + op.parameters;
-      for (int k = 0; k < inputs; ++k) operands[k] = Vec<float>::load(in[k] + first);
-      settled[u] = Vec<float>::load(results + first);
-      if constexpr (margin >= 0) {
-        const auto doubtful = is_doubtful<Format, margin>(op.data, op.factors, operands, settled[u]);
-        if (any(doubtful)) [[unlikely]]
-          settled[u] = recompute<Format>(op, operands, output, doubtful, settled[u]);
-      }
-    }
-    Format::store(to + i, settled);
   }
 }
 
 template <class Format>
 void narrow_varying(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
-  constexpr auto place = [](size_t j) { return Format::place(j % pair) + j / pair * pair; };
-  constexpr decltype(&round_chunk<Format, 0>) rounding[] = {round_chunk<Format, -1>, round_chunk<Format, 0>,
-                                                            round_chunk<Format, 1>,  round_chunk<Format, 2>,
-                                                            round_chunk<Format, 3>,  round_chunk<Format, 4>};
   alignas(64) float buffers[max_operands][chunk];
+  float parameters[max_parameters][chunk];
+  uint16_t packed[max_data + 1][chunk] = {};
   const float* in[max_operands];
   float* out[max_outputs];
   const int inputs = op.data + op.parameters;
+  NarrowOperands from;
+  from.varying = true;
+  for (int k = 0; k < op.data; ++k) from.data[k] = packed[k];
+  for (int k = 0; k < op.parameters; ++k) from.parameters[k] = parameters[k];
   for (int k = 0; k < inputs; ++k) in[k] = buffers[k];
   for (int k = 0; k < op.outputs; ++k) out[k] = buffers[inputs + k];
   size_t m = first_piece<uint16_t>(operands[inputs], n, chunk, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     const size_t padded = (m + pair - 1) / pair * pair;
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
-    uint16_t packed[chunk] = {};
     for (int k = 0; k < op.data; ++k) {
-      gather(packed, at(k), strides[k], m);
-      for (size_t j = 0; j < m; j += pair) {
-        Vec<float> v[2];
-        Format::load(packed + j, v);
-        v[0].store(buffers[k] + j);
-        v[1].store(buffers[k] + j + lanes);
-      }
+      gather(packed[k], at(k), strides[k], m);
+      for (size_t j = 0; j < padded; j += pair) widen<Format>(packed[k] + j, buffers[k] + j);
     }
     for (int k = op.data; k < inputs; ++k)
       for (size_t j = 0; j < padded; ++j)
-        buffers[k][place(j)] = j < m ? parameter_at(at(k) + ptrdiff_t(j) * strides[k]) : 0.0f;
+        buffers[k][Format::place(j)] = parameters[k - op.data][j] =
+            j < m ? parameter_at(at(k) + ptrdiff_t(j) * strides[k]) : 0.0f;
     op.f32.varying(in, out, padded);
+    const bool large = has_large_factor<Format>(op, from, padded);
+    uint16_t* results = packed[max_data];
     for (int k = 0; k < op.outputs; ++k) {
-      rounding[op.margin + 1](op, in, out[k], k, packed, padded);
-      write(at(inputs + k), strides[inputs + k], packed, m, streaming);
+      Format::kernel(op).round(op, k, from, out[k], large, results, padded);
+      write(at(inputs + k), strides[inputs + k], results, m, streaming);
     }
   }
 }
@@ -329,7 +492,8 @@ template <class Format>
 void run_narrow(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
   bool varying = false;
   for (int k = op.data; k < op.data + op.parameters; ++k) varying |= strides[k] != 0;
-  (varying ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n, streaming);
+  (varying || !Format::kernel(op).block ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n,
+                                                                                           streaming);
   if (streaming) finish_streaming();
 }
 

@@ -73,20 +73,14 @@ void native_of_sum(const Operation& op, char* const* operands, const ptrdiff_t* 
 // A chunk of 16-bit floats as floats, by whole pairs of vectors, in the order of Format::load.
 template <class Format>
 void widen_chunk(float* to, const char* from, ptrdiff_t stride, size_t n) {
-  const auto widen_pair = [&](const uint16_t* p, size_t i) HALFWAVE_INLINE_LAMBDA {
-    Vec<float> v[2];
-    Format::load(p, v);
-    v[0].store(to + i);
-    v[1].store(to + i + lanes);
-  };
   uint16_t packed[chunk];
   const uint16_t* p = source(from, stride, n, packed);
   size_t i = 0;
-  for (; i + pair <= n; i += pair) widen_pair(p + i, i);
+  for (; i + pair <= n; i += pair) widen<Format>(p + i, to + i);
   if (i == n) return;
   uint16_t last[pair] = {};
   memcpy(last, p + i, (n - i) * sizeof(uint16_t));
-  widen_pair(last, i);
+  widen<Format>(last, to + i);
 }
 
 // A chunk of floats, which lie as parameters do, in that order.
@@ -113,11 +107,18 @@ void order_chunk(float* to, const char* from, ptrdiff_t stride, size_t n) {
   order_pair(last, i);
 }
 
+// To the nearest, ties to even. What is near to a midpoint is not computed once more: the function is one of the sum, which
+// has been rounded to float already.
+template <class Format>
+void round_floats(const float* results, uint16_t* to, size_t n) {
+  for (size_t i = 0; i < n; i += pair) {
+    const Vec<float> both[2] = {Vec<float>::load(results + i), Vec<float>::load(results + i + lanes)};
+    Format::store(to + i, both, true);
+  }
+}
+
 template <class Format>
 void narrow_of_sum(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
-  constexpr decltype(&round_chunk<Format, 0>) rounding[] = {round_chunk<Format, -1>, round_chunk<Format, 0>,
-                                                            round_chunk<Format, 1>,  round_chunk<Format, 2>,
-                                                            round_chunk<Format, 3>,  round_chunk<Format, 4>};
   const OperandsOfSum names(op);
   const bool varying = names.vary(strides), bias = op.data == names.on_x.data;
   const auto block = varying ? names.on_x.f32.varying : names.on_x.f32.uniform;
@@ -141,7 +142,7 @@ void narrow_of_sum(const Operation& op, char* const* operands, const ptrdiff_t* 
     float* const out = results;
     block(in, &out, padded);
     uint16_t packed[chunk];
-    rounding[names.on_x.margin + 1](names.on_x, in, results, 0, packed, padded);
+    round_floats<Format>(results, packed, padded);
     write(at(names.output), strides[names.output], packed, m, streaming);
   }
   if (streaming) finish_streaming();

@@ -89,7 +89,7 @@ class ColumnSums {
     // Whole groups of chunks are nodes of the tree, so that it does not matter how large they are.
     while (group_ < most_chunks && group_ * sum_chunk * width_ < task_size) group_ *= 2;
     groups_ = std::max<std::size_t>(1, (total_ + group_ * sum_chunk - 1) / (group_ * sum_chunk));
-    streaming_ = stored && outgrows_cache(call, count_ * total_);
+    streaming_ = stored && goes_past_cache(call, count_ * total_);
   }
 
   void operator()(double* totals) {

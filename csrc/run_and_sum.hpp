@@ -46,11 +46,8 @@ void add_narrow_line(const Tile& tile, double* sums, const uint16_t* terms, size
   for (size_t i = 0; i < n; i += pair) {
     uint16_t padded[pair] = {};
     memcpy(padded, terms + i, (n - i < pair ? n - i : pair) * sizeof(uint16_t));
-    Vec<float> v[2];
     float ordered[pair];
-    Format::load(padded, v);
-    v[0].store(ordered);
-    v[1].store(ordered + lanes);
+    widen<Format>(padded, ordered);
     for (size_t j = 0; j < pair; ++j) wide[i + j] = ordered[Format::place(j)];
   }
   add_line(tile, sums, wide, n, row);

@@ -41,9 +41,21 @@ struct Blocks {
 
 struct Operation;
 
-// The same over 16-bit floats, each parameter being one float. (Those that vary are staged through blocks of float.)
-using NarrowBlock = void (*)(const Operation&, const std::uint16_t* const* in, const float* const* parameters,
-                             std::uint16_t* const* out, std::size_t n);
+// 16-bit floats side by side and, in float, parameters: each one value or, where they vary, an array like the data.
+struct NarrowOperands {
+  const std::uint16_t* data[max_data];
+  const float* parameters[max_parameters];
+  bool varying = false;
+};
+
+// The same over 16-bit floats.
+struct NarrowKernel {
+  // For parameters that do not vary; none where the other way serves for them too.
+  void (*block)(const Operation&, const NarrowOperands&, std::uint16_t* const* out, std::size_t n);
+  // For others: rounds what Blocks<float> made of the operands as that computes them. `large`: a factor may be.
+  void (*round)(const Operation&, int output, const NarrowOperands&, const float* results, bool large,
+                std::uint16_t* to, std::size_t n);
+};
 
 // The same for a forward function that keeps integers, over arrays of one of their types.
 struct IntegerBlocks {
@@ -58,13 +70,10 @@ struct Operation {
   std::uint8_t parameters = 0;
   std::uint8_t outputs = 0;
   std::uint8_t factors = 0;  // bit k: the result is a multiple of data operand k
-  // How near to a midpoint between two 16-bit numbers a float result may lie without deciding between them, in units in
-  // its last place; -1: it always decides.
-  std::int8_t margin = -1;
   Blocks<float> f32{};
   Blocks<double> f64{};
-  NarrowBlock f16 = nullptr;
-  NarrowBlock bf16 = nullptr;
+  NarrowKernel f16{};
+  NarrowKernel bf16{};
   const IntegerBlocks* integers = nullptr;  // in the order of Storage, from int8 on
   // Where this is an operation on a sum: the operation on x that is carried out on x + addend. The addend comes after
   // the data of that one, a residual as one more of them, a bias as a first parameter.
@@ -90,17 +99,33 @@ enum class Role : std::uint8_t {
   parameter_terms,       // (g, x) -> one term per parameter, to be summed
   backward_gate,         // (g, gate, up) -> dgate
   backward_up,           // (g, gate, up) -> dup
+  second_derivative,     // (x) -> f''(x)
   // On a sum in the place of x.
   forward_with_bias,       // (x, bias) -> y
   forward_with_residual,   // (x, residual) -> y
   backward_with_bias,      // (g, x, bias) -> dx
   backward_with_residual,  // (g, x, residual) -> dx
 };
-constexpr int roles = 10;
+constexpr int roles = 11;
 
 struct Row {
   Operation operations[roles];
   constexpr const Operation& operator[](Role role) const { return operations[static_cast<int>(role)]; }
+};
+
+// A mask has one bit per element, eight of them to a byte, the first in the lowest bit. It is set where the derivative is
+// 1, and for NaN; bits beyond the last element are 0. These are the passes over n elements that lie side by side, of an
+// activation's forward or backward operation, with one value of each parameter. A result may take its operand's place.
+struct MaskBlocks {
+  void (*forward)(const Operation&, const void* x, const char* const* parameters, void* y, std::uint8_t* mask,
+                  std::size_t n);
+  void (*backward)(const Operation&, const void* g, const std::uint8_t* mask, const char* const* parameters, void* dx,
+                   std::size_t n);
+};
+
+// In the order of Storage; empty where an activation has no mask.
+struct MaskRow {
+  MaskBlocks blocks[4];
 };
 
 // The sum of a chunk is taken in this many lanes, lane j holding the terms j, j + lanes, …; then the lanes are added
@@ -139,7 +164,8 @@ struct Observed {
 
 struct InstructionSet {
   const char* name;
-  const Row* rows;  // in the order of the catalogue
+  const Row* rows;       // in the order of the catalogue
+  const MaskRow* masks;  // in the same order
 
   // Computes the elements [begin, end) of a call. operands[k] points to element 0 of the data operands, the parameters
   // and the outputs, in this order; strides are in bytes and may be anything. An output may be the same memory as an

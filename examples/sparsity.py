@@ -15,7 +15,6 @@ import common
 import halfwave as hw
 import numpy as np
 from halfwave.monitor import Monitor
-from numpy.typing import NDArray
 
 ACTIVATIONS = ("relu", "squared_relu", "softshrink", "leaky_relu", "silu")
 SIZES = (64, 256, 256, 10)
@@ -29,14 +28,12 @@ class MaskedRelu(common.Activation):
 
     def forward(self, x: common.Array) -> common.Array:
         """Apply ReLU, and pack what was positive."""
-        y: common.Array = hw.relu(x)
-        self.mask: NDArray[np.uint8] = np.packbits(x > 0, bitorder="little")
+        y, self.mask = hw.relu_with_mask(x)
         return y
 
     def backward(self, g: common.Array) -> common.Array:
         """Let the gradient through where the bit is set."""
-        dx: common.Array = g * np.unpackbits(self.mask, count=g.size, bitorder="little").reshape(g.shape)
-        return dx
+        return hw.relu_backward_from_mask(g, self.mask)
 
 
 class Run(NamedTuple):

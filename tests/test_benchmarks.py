@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import halfwave as hw
 import numpy as np
 import pytest
 
@@ -69,6 +70,26 @@ def test_derivatives_are_those_of_the_formulas(name: str) -> None:
     if formula.from_output:
         y = value(formula.forward, x=x)
         np.testing.assert_allclose(value(formula.from_output, y=y), slope, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n, f in formulas.GATED.items() if "erf(" not in f.forward])
+def test_derivatives_of_gated_units_are_those_of_the_formulas(name: str) -> None:
+    gate, up = (a.ravel() for a in np.meshgrid(np.linspace(-8.01, 8.02, 41), np.linspace(-8.03, 8.04, 41)))
+    formula, h = formulas.GATED[name], 1e-6
+
+    def value(text: str, gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+        return np.asarray(eval(text, NUMPY_NAMES | {"gate": gate, "up": up})) + np.zeros_like(gate)
+
+    in_gate = (value(formula.forward, gate + h, up) - value(formula.forward, gate - h, up)) / (2 * h)
+    in_up = (value(formula.forward, gate, up + h) - value(formula.forward, gate, up - h)) / (2 * h)
+    np.testing.assert_allclose(value(formula.gate, gate, up), in_gate, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(value(formula.up, gate, up), in_up, rtol=1e-5, atol=1e-6)
+
+
+def test_every_gated_unit_is_measured() -> None:
+    gated = {name for name, function in hw.functions().items() if function.packed}
+    assert gated == formulas.GATED.keys()
+    assert gated <= set(cells.ACTIVATIONS)
 
 
 def fake(ours: float, numpy: float, torch: float) -> dict[str, dict[str, float]]:

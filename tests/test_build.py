@@ -127,6 +127,19 @@ def term_jobs(name: str, fmt: Format) -> list[Job]:
     return [Job(name, "parameter_terms", _index(name), fmt.name, [*data, *full], list(terms))]
 
 
+def mask_jobs(name: str, fmt: Format) -> list[Job]:
+    """Both passes with a mask, with the default parameters."""
+    function = hw.functions()[name]
+    x, g = sampled(fmt, 2)
+    given = [np.array([p.default], fmt.computed) for p in function.parameters]
+    y, mask = function.with_mask(x)
+    dx = function.backward_from_mask(g, mask)
+    return [
+        Job(name, "with_mask", _index(name), fmt.name, [x, *given], [y, mask]),
+        Job(name, "backward_from_mask", _index(name), fmt.name, [g, mask, *given], [dx]),
+    ]
+
+
 def integer_jobs(case: Case) -> list[Job]:
     """Each function that keeps integers, with each of their dtypes, bounds inside of their range and outside."""
     jobs = []
@@ -152,6 +165,8 @@ def all_jobs() -> list[Job]:
     summed = [n for n, f in hw.functions().items() if f.parameter_backward]
     keeping = [case for case in CASES if case.role == "forward" and case.reference.keeps_integers]
     jobs += [job for case in keeping for job in integer_jobs(case)]
+    masked = [n for n, f in hw.functions().items() if f.with_mask]
+    jobs += [job for name in masked for fmt in formats for job in mask_jobs(name, fmt)]
     return jobs + [job for name in summed for fmt in formats[2:] for job in term_jobs(name, fmt)]
 
 

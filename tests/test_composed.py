@@ -113,12 +113,13 @@ def test_unbroadcast_refuses():
 @pytest.mark.parametrize(("library", "name"), [(lib, name) for lib, table in LIBRARIES.items() for name in table])
 def test_every_name_leads_to_a_function(library, name):
     target, defaults = LIBRARIES[library][name]
-    found = hw.get(name, library)
-    x = np.linspace(-2, 2, 9)
-    required = [0.5 for p in hw.functions()[target].parameters if p.default is None]
-    np.testing.assert_array_equal(found(x, *required), hw.functions()[target](x, *required, **defaults))
-    backward = hw.functions()[target].backward
-    np.testing.assert_array_equal(found.backward(x, x, *required), backward(x, x, *required, **defaults))
+    found, function = hw.get(name, library), getattr(hw, target)
+    x = np.linspace(-2, 2, 10)
+    required = [0.5 for p in function.parameters if p.default is None]
+    y = function(x, *required, **defaults)
+    np.testing.assert_array_equal(found(x, *required), y)
+    g = np.linspace(-1, 3, y.size)
+    np.testing.assert_array_equal(found.backward(g, x, *required), function.backward(g, x, *required, **defaults))
 
 
 def test_a_name_of_one_meaning_needs_no_library():
@@ -131,7 +132,18 @@ def test_a_name_of_one_meaning_needs_no_library():
         assert hw.get(name, "halfwave") is function
 
 
-@pytest.mark.parametrize("name", ["leaky_relu", "LeakyReLU", "gelu", "hard_sigmoid"])
+@pytest.mark.parametrize("library", ["torch", "jax", "keras"])
+def test_glu_of_other_libraries_is_of_one_array(library):
+    x, g = np.linspace(-2, 2, 12).reshape(2, 6), np.ones((2, 3))
+    glu = hw.get("glu", library)
+    np.testing.assert_array_equal(glu(x), hw.glu(x[:, 3:], x[:, :3]))
+    np.testing.assert_array_equal(glu(x, axis=0), hw.glu(x[1:], x[:1]))
+    np.testing.assert_array_equal(glu.backward(g, x), hw.glu_packed_backward(g, x, layout="gate_last"))
+    assert repr(glu) == "<halfwave.glu_packed with layout='gate_last'>"
+    assert hw.get("glu", "halfwave") is hw.glu
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "LeakyReLU", "gelu", "hard_sigmoid", "glu"])
 def test_a_name_of_several_meanings_needs_one(name):
     with pytest.raises(ValueError, match=r"means different things \(.*; .*\); say which with library="):
         hw.get(name)

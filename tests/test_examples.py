@@ -11,6 +11,7 @@ import digits
 import dying
 import halfwave as hw
 import numpy as np
+import packed
 import pytest
 import sparsity
 import swiglu
@@ -97,6 +98,15 @@ def test_swiglu_block_agrees_with_float64(picture, capsys):
     assert np.min(relative["plain NumPy"], axis=1, where=gate < -90, initial=1) == pytest.approx([1, 1])
 
 
+def test_packed_blocks_agree_with_float64_in_every_layout(capsys):
+    errors = packed.main([])
+    assert {"LLaMA", "torch glu", "gpt-oss"} == errors.keys()
+    assert "gpt-oss" in capsys.readouterr().out
+    for found in errors.values():
+        assert max(found[layout] for layout in packed.LAYOUTS) < 3e-6
+        assert found["misread"] > 0.5
+
+
 def test_the_masks_bit_is_all_that_relu_needs(picture):
     runs, masked = sparsity.main(["--quiet", "--epochs", "2", "--plot", picture])
     assert all(np.array_equal(a, b) for a, b in zip(runs["relu"].weights, masked.weights, strict=True))
@@ -149,9 +159,10 @@ def test_the_recipes_of_the_documentation_run():
     rng = np.random.default_rng(0)
     names = dict.fromkeys(("x", "y", "dx", "g"), rng.standard_normal((4, 8), dtype=np.float32))
     names.update(dict.fromkeys(("gate_weight", "up_weight"), np.eye(8, dtype=np.float32)), hw=hw, np=np, units=8)
+    names.update(packed_weight=np.eye(8, 16, dtype=np.float32))
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     recipes = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(recipes) == 4
+    assert len(recipes) == 5
     for recipe in recipes:
         exec(recipe, names)
     assert names["weight"].shape == (128, 64)

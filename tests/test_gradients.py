@@ -70,6 +70,17 @@ def test_backward_is_the_slope_of_forward(case: Case) -> None:
         assert (np.abs(case.ufunc.backward_up(g, gate, up, *parameters) - difference) <= tolerance).all()
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.role == "second_derivative"], ids=str)
+def test_second_derivative_is_the_slope_of_backward(case: Case) -> None:
+    """Away from where pieces meet, with every set of parameters."""
+    backward = hw.functions()[case.name].backward
+    for parameters in parameter_sets(case):
+        x = away_from_borders(case.name, parameters)
+        difference, tolerance = slope_of(lambda v, p=parameters: backward(np.ones_like(v), v, *p), x)
+        second = case.ufunc(x, *parameters)
+        assert (np.abs(second - difference) <= tolerance + 3e-6 * np.abs(second)).all(), parameters
+
+
 @each_backward
 def test_gradient_is_the_product_with_the_derivative(case: Case) -> None:
     """One rounding after the derivative: g * f'(x), as NumPy multiplies them."""

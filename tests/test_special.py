@@ -167,6 +167,34 @@ def test_no_finite_gradient_becomes_nan_at_infinity(case: Case, fmt: Format) -> 
             assert g != 0 or result[0] == 0
 
 
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in CASES if c.reference.gated and c.role != "backward_up"], ids=str)
+def test_an_infinite_up_takes_its_limit(case: Case, fmt: Format) -> None:
+    """0 where the gate is shut, else an infinity, also where the gate's factor is below all floats; never NaN."""
+    gates = np.array([0.0, fmt.smallest, 1e-3, 0.5, 2.0, 7.0, 15.0, 30.0, INF])
+    gates = np.concatenate([gates, -gates]).astype(fmt.dtype)
+    formula = case.reference.formula(case.role)
+    for parameters, up in itertools.product(map(fmt.parameters, parameter_sets(case)), (INF, -INF)):
+        result = case(gates, np.full_like(gates, up), *parameters)
+        for gate, value in zip(gates, result, strict=True):
+            far = [MP.mpf("1e5000") * int(np.sign(v)) if np.isinf(v) else MP.mpf(float(v)) for v in (gate, up)]
+            limit = exact(formula, *far, *parameters)
+            assert exact_error(value, limit, fmt) <= case.ufunc.error_bound[fmt.name], (gate, up, parameters, value)
+
+
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in CASES if c.reference.gated and c.role != "forward"], ids=str)
+def test_no_finite_gradient_becomes_nan_at_an_infinite_up(case: Case, fmt: Format) -> None:
+    """Whatever the gate is; and a gradient of zero stays zero."""
+    gates = np.concatenate([_interesting(case, fmt, fmt.parameters(defaults(case.ufunc, case.name))), [INF, -INF]])
+    gates = gates.astype(fmt.dtype)
+    for parameters, up in itertools.product(parameter_sets(case), (INF, -INF, 0.0)):
+        for g in (0.0, -0.0, 1.0, -2.5, fmt.smallest, fmt.largest):
+            result = case(gates, np.full_like(gates, up), *parameters, g=g)
+            assert not np.isnan(result).any(), (g, up, gates[np.isnan(result)], parameters)
+            assert g != 0 or not result.any()
+
+
 @pytest.mark.parametrize("name", with_parameter_gradients)
 def test_parameter_gradients_at_infinity(name: str) -> None:
     """They take their limits; an infinity on the other piece does not turn into NaN."""
@@ -210,6 +238,36 @@ def test_flat_pieces_give_positive_zero(case: Case, fmt: Format) -> None:
                 result = backward(np.full_like(at, g), at, *parameters) if backward else np.zeros(1)
                 assert (result == 0).all(), (backward, parameters, g, at[result != 0])
                 assert not np.signbit(result).any(), (backward, parameters, g, at[np.signbit(result)])
+
+
+def _flat_operands(case: Case, fmt: Format) -> list[np.ndarray]:
+    """Gates and ups where a gated unit's function is flat: in the gate, or in up."""
+    parameters = fmt.parameters(defaults(case.ufunc, case.name))
+    below = np.array([0.0, -0.0, -fmt.smallest, -1.0, -fmt.largest, -INF])
+    above = np.array([parameters[-1], parameters[-1] + 0.5, fmt.largest, INF]) if parameters else np.zeros(0)
+    every = np.array([0.0, 1.5, -0.25, -1.0, fmt.largest, INF, -INF])
+    first, second = {
+        ("reglu", "backward_gate"): (below, every),
+        ("reglu", "backward_up"): (below, every),
+        ("swiglu_clamped", "backward_gate"): (above, every),
+        ("swiglu_clamped", "backward_up"): (every, np.concatenate([above, -above])),
+    }[case.name, case.role]
+    return [v.ravel().astype(fmt.dtype) for v in np.meshgrid(first, second)]
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.name in ("reglu", "swiglu_clamped") and c.role != "forward"], ids=str
+)
+def test_flat_pieces_of_gated_units_give_positive_zero(case: Case, fmt: Format) -> None:
+    """For every gradient that is not NaN, and any other operand; the borders belong to them."""
+    gate, up = _flat_operands(case, fmt)
+    for g in (1.0, -1.0, 0.0, -0.0, INF, -INF, fmt.largest, -fmt.smallest):
+        result = case(gate, up, *defaults(case.ufunc, case.name), g=g)
+        assert (result == 0).all(), (g, gate[result != 0], up[result != 0])
+        assert not np.signbit(result).any()
+    for operands in ((np.full_like(gate, NAN), gate, up), (up, np.full_like(gate, NAN), up)):
+        assert np.isnan(case.ufunc(*operands)).all()
 
 
 @each_dtype
@@ -319,6 +377,38 @@ VALUES = [
 ]
 
 
+# Gate and up, the gradient 1 in between: both derivatives.
+GATED_DERIVATIVES = [
+    ("reglu", 0.0, 2.0, (), (0, 0)),
+    ("reglu", 1.5, 2.0, (), (2, 1.5)),
+    ("bilinear", -1.5, 2.0, (), (2, -1.5)),
+    ("bilinear", -INF, 2.0, (), (2, -INF)),
+    ("glu", 0.0, 2.0, (), (0.5, 0.5)),
+    ("glu", INF, 2.0, (), (0, 1)),
+    ("swiglu", -INF, 2.0, (), (0, 0)),
+    ("geglu", 0.0, 3.0, (), (1.5, 0)),
+    ("swiglu_clamped", 7.0, 0.0, (), (0, 7)),
+    ("swiglu_clamped", INF, 0.0, (), (0, 7)),
+    ("swiglu_clamped", 0.0, 7.0, (), (4, 0)),
+    ("swiglu_clamped", 0.0, -7.0, (), (-3, 0)),
+    ("swiglu_clamped", 0.0, -1.0, (), (0, 0)),
+    ("swiglu_clamped", 3.0, -1.0, (0.0, 2.0), (0, 1)),
+    ("swiglu_clamped", 1.0, 100.0, (0.0, INF), (50.5, 0.5)),
+    ("swiglu_clamped", -1.0, 0.5, (0.0, 0.0), (0.5, 0)),
+]
+
+
+@pytest.mark.parametrize(("name", "gate", "up", "parameters", "expected"), GATED_DERIVATIVES)
+def test_gated_derivatives_at(
+    name: str, gate: float, up: float, parameters: tuple[float, ...], expected: tuple[float, float]
+) -> None:
+    """On the borders, and at infinities."""
+    for dtype in (np.float16, np.float32, np.float64):
+        operands = [np.array([v], dtype) for v in (1.0, gate, up)]
+        results = hw.functions()[name].backward(*operands, *parameters)
+        np.testing.assert_allclose(np.ravel(results), expected, rtol=1e-3 if name != "reglu" else 0)
+
+
 def _named(table: list[tuple[str, float, tuple[float, ...], float]]) -> list[Any]:
     return [row for row in table if row[0] in hw.functions()]
 
@@ -328,6 +418,68 @@ def test_derivative_at(name: str, x: float, parameters: tuple[float, ...], expec
     """The outer piece counts on a border, and infinities have limits."""
     for dtype in (np.float16, np.float32, np.float64):
         assert hw.functions()[name].backward(np.ones(1, dtype), np.array([x], dtype), *parameters)[0] == expected
+
+
+SECOND_DERIVATIVES = [
+    ("relu", 0, (), 0),
+    ("relu", INF, (), 0),
+    ("leaky_relu", -1, (0.25,), 0),
+    ("hardtanh", 1, (), 0),
+    ("elu", 0, (1.5,), 1.5),
+    ("elu", -INF, (), 0),
+    ("elu", INF, (), 0),
+    ("celu", 0, (0.5,), 2),
+    ("squared_relu", 0, (), 0),
+    ("squared_relu", INF, (), 2),
+    ("star_relu", 0, (), 0),
+    ("star_relu", 1, (3.0, 1.0), 6),
+    ("hardswish", -3, (), 0),
+    ("hardswish", 3, (), 0),
+    ("hard_mish", -2, (), 0),
+    ("hard_mish", -1, (), 1),
+    ("hard_mish", 0, (), 0),
+    ("sparse_plus", -1, (), 0),
+    ("sparse_plus", 0, (), 0.5),
+    ("sparse_plus", 1, (), 0),
+    ("xielu", 0, (0.8, 0.25, 0.75), 0.25),
+    ("xielu", INF, (0.75, 0.25, 0.75), 1.5),
+    ("xielu", -INF, (), 0),
+    ("softsign", 0, (), 0),
+    ("softsign", 1, (), -0.25),
+    ("softsign", -1, (), 0.25),
+    ("softplus", 0, (), 0.25),
+    ("squareplus", 0, (), 0.25),
+    ("squareplus", 0, (0.0,), 0),
+    ("silu", 0, (), 0.5),
+    ("swish", 0, (2.0,), 1),
+    ("swish", 3, (0.0,), 0),
+    ("tanh", 0, (), 0),
+    ("identity", 5, (), 0),
+]
+
+
+@pytest.mark.parametrize(("name", "x", "parameters", "expected"), _named(SECOND_DERIVATIVES))
+def test_second_derivative_at(name: str, x: float, parameters: tuple[float, ...], expected: float) -> None:
+    """The same piece counts as for the derivative, and infinities have limits."""
+    for dtype in (np.float16, np.float32, np.float64):
+        assert hw.functions()[name].second_derivative(np.array([x], dtype), *parameters)[0] == expected
+
+
+@pytest.mark.parametrize("name", [n for n, f in hw.functions().items() if f.second_derivative])
+def test_second_derivative_of_a_straight_piece_is_positive_zero(name: str) -> None:
+    """With the default parameters, on every piece that is a straight line for good."""
+    second, reference = hw.functions()[name].second_derivative, REFERENCES[name]
+    parameters = defaults(second, name)
+    x = np.concatenate(
+        [near(np.array([*reference.borders(*parameters), 0.0]), FORMATS["float64"], 2), ordinary(FORMATS["float64"])]
+    )
+    step = [MP.mpf("1e-30") * (abs(MP.mpf(float(v))) + MP.mpf("1e-300")) for v in x]
+    straight = [
+        all(exact(reference.second_derivative, MP.mpf(float(v)) + d, *parameters) == 0 for d in (-h, 0, h))
+        for v, h in zip(x, step, strict=True)
+    ]
+    result = second(x, *parameters)[straight]
+    assert equal_bits(result, np.zeros_like(result))
 
 
 @pytest.mark.parametrize(("name", "x", "parameters", "expected"), _named(VALUES))
@@ -401,6 +553,22 @@ def test_no_warning(case: Case, fmt: Format) -> None:
             operands = _everything_special(case, fmt)
             case.ufunc(*operands, *fmt.parameters(parameters))
             case.ufunc(*(v[::2] for v in operands), *fmt.parameters(parameters))
+
+
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in CASES if c.role == "backward_gate"], ids=lambda c: c.name)
+def test_both_gradients_at_once_are_those_of_one_at_a_time(case: Case, fmt: Format) -> None:
+    """At special values and at ordinary ones, with every instruction set."""
+    unit, rng = hw.functions()[case.name], np.random.default_rng(5)
+    ordinary_values = [(rng.normal(size=999) * 5).astype(fmt.dtype) for _ in range(3)]
+    for operands, parameters in itertools.product(
+        (_everything_special(case, fmt), ordinary_values), parameter_sets(case)
+    ):
+        given = fmt.parameters(parameters)
+        expected = unit.backward_gate(*operands, *given), unit.backward_up(*operands, *given)
+        for name, direct in itertools.product(hw.instruction_sets(), (True, False)):
+            with instruction_set(name), direct_calls(direct):
+                assert all(map(equal_bits, unit.backward(*operands, *given), expected)), (name, parameters)
 
 
 @floating_point.needs_libm

@@ -13,6 +13,7 @@ from typing import Any
 import halfwave as hw
 import numpy as np
 import pytest
+from halfwave._functions import _ROLES
 from halfwave.verify.reference import REFERENCES
 from halfwave.verify.rounding import Format
 
@@ -93,7 +94,7 @@ def test_attributes_lead_from_one_to_the_other(case: Case) -> None:
     f = case.ufunc
     assert hw.functions()[case.name] is f
     assert f.forward is f
-    for role in ("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward"):
+    for role in _ROLES:
         other = getattr(f, role)
         if other is not None:
             assert other.forward is f
@@ -102,7 +103,9 @@ def test_attributes_lead_from_one_to_the_other(case: Case) -> None:
             assert getattr(hw, f"{case.name}_{role}") is other
             assert other.__name__ == other.__qualname__ == f"{case.name}_{role}"
     assert f.backward is not None
-    assert (f.backward_gate is None) == (f.backward_up is None) == (not case.reference.gated)
+    for role in ("backward_gate", "backward_up", "packed", "packed_backward"):
+        assert (getattr(f, role) is not None) == case.reference.gated
+    assert (f.second_derivative is None) == case.reference.gated
     assert (f.parameter_backward is None) == (case.reference.parameter_derivatives is None)
     assert (f.backward_from_output is not None) == (case.reference.from_output is not None)
     assert isinstance(f.formula, str)

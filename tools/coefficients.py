@@ -67,6 +67,13 @@ FUNCTIONS = {
     "tanh_gate": "sqrt(8/pi)*(x+x^3*44715/1000000)",
     "gelu_tanh_derivative": "logistic(tanh_gate(x))*(1+logistic(-tanh_gate(x))*sqrt(8/pi)*(x+x^3*134145/1000000))",
     "mish_derivative": "exp(x)*(4*(x+1)+exp(x)*(4*x+6+exp(x)*(4+exp(x))))/(2+exp(x)*(2+exp(x)))^2",
+    "silu_second_derivative": "logistic(x)*logistic(-x)*(2-x*(1-2*logistic(-x)))",
+    "tanh_gate_slope": "sqrt(8/pi)*(1+x^2*134145/1000000)",
+    "gelu_tanh_second_derivative": (
+        "logistic(tanh_gate(x))*logistic(-tanh_gate(x))*(tanh_gate_slope(x)"
+        "*(4-x*tanh_gate_slope(x)*(1-2*logistic(-tanh_gate(x))))-2*sqrt(8/pi))"
+    ),
+    "mish_second_derivative": ("4*exp(x)*(4+2*x+exp(x)*(8+2*x+exp(x)*(6-3*x+exp(x)*(2-2*x))))/(2+exp(x)*(2+exp(x)))^3"),
     "mills": "exp(x^2/2)*erfc(x/sqrt(2))/2",
     "gelu_derivative": "1-exp(-x^2/2)*(mills(x)-x/sqrt(2*pi))",
     "gelu_slope": "(mills(x)-x/sqrt(2*pi))/(x-gelu_root)",
@@ -377,19 +384,18 @@ def gal_centre(formula):
     return value
 
 
-def derivative_root(name, start, radius, terms, leading_low=""):
-    """The zero of a derivative: its expansion about the representable number nearest to it."""
-    function = f"{name}_derivative"
+def root(name, function, label, start, radius, terms, leading_low="", formats=FORMATS):
+    """A zero of a function: its expansion about the representable number nearest to it."""
     return Struct(
-        "".join(map(str.capitalize, function.split("_"))) + "Root",
-        f"{name}'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.",
+        name,
+        f"{label}(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.",
         (
             Constant("root", "", lambda form, _: root_near(f"{function}(x)", start)),
             Constant("value", "", lambda form, known: evaluate(f"{function}(root)", 0, known)),
             Constant("radius", "", lambda form, _: radius),
             Polynomial(
                 "slope",
-                f"({name}'(root + d) - {name}'(root))/d for |d| < radius;",
+                f"({label}(root + d) - {label}(root))/d for |d| < radius;",
                 function=f"({function}(root+x)-{function}(root))/x",
                 low=-float(radius) * 1.0001,
                 high=float(radius) * 1.0002,
@@ -399,7 +405,23 @@ def derivative_root(name, start, radius, terms, leading_low=""):
                 leading_low=leading_low,
             ),
         ),
+        formats,
     )
+
+
+def camel_case(name):
+    return "".join(map(str.capitalize, name.split("_")))
+
+
+def derivative_root(name, start, radius, terms, leading_low=""):
+    function = f"{name}_derivative"
+    return root(f"{camel_case(function)}Root", function, f"{name}'", start, radius, terms, leading_low)
+
+
+def second_derivative_root(name, start, radius, terms, which=""):
+    function = f"{name}_second_derivative"
+    struct = f"{camel_case(function)}{which}Root"
+    return root(struct, function, f"{name}''", start, radius, {"double": terms}, formats=(DOUBLE,))
 
 
 def rounded_to(bits, value):
@@ -542,6 +564,10 @@ STRUCTS = (
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
     derivative_root("mish", -1.1924312, mpf(1) / 4, {"float": 8, "double": 20}, leading_low="slope_low"),
+    second_derivative_root("silu", 2.3993573, mpf(3) / 8, 15),
+    second_derivative_root("gelu_tanh", 1.41, mpf(5) / 16, 16),
+    second_derivative_root("mish", -2.2564, mpf(3) / 8, 16, "Lower"),
+    second_derivative_root("mish", 1.4906, mpf(5) / 16, 16, "Upper"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
     gate_slope("QuickGeluSlope", "quick_gelu_derivative", -ROOTS["quick_gelu_root"], 1.702),
     Struct(

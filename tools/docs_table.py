@@ -18,13 +18,15 @@ HEADER = """\
 # Functions
 
 Every function is a `numpy.ufunc`, and `name.backward` is `name_backward`: the upstream gradient times the derivative, a
-ufunc too, except that the gated units' returns two gradients. Errors are bounds in units in the last place (ULP) of the
-exact result, float32 / float64, backward at gradient 1; 0 means exact, and float16 and bfloat16 results are correctly
-rounded. `from output` is for `name_backward_from_output`, where the derivative follows from the output. `*` marks
-parameters whose gradients `name_parameter_backward` sums. [dtypes.md](dtypes.md) says which dtypes there are.
+ufunc too, except that the gated units' returns two gradients; for an array that holds both their operands they have
+`name_packed` and `name_packed_backward`, which are told its layout ([training.md](training.md#gated-units)). Errors are
+bounds in units in the last place (ULP) of the exact result, float32 / float64, backward at gradient 1; 0 means exact,
+and float16 and bfloat16 results are correctly rounded. `from output` is for `name_backward_from_output`, where the
+derivative follows from the output. `*` marks parameters whose gradients `name_parameter_backward` sums. `second` is for
+`name_second_derivative(x)`, and `name.second_derivative` the same. [dtypes.md](dtypes.md) says which dtypes there are.
 
-| function | parameters | formula | forward | backward | from output |
-|---|---|---|---|---|---|
+| function | parameters | formula | forward | backward | from output | second |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -47,13 +49,16 @@ def row(entry: dict[str, Any]) -> str:
     bounds = entry["bounds"]
     from_output = errors(bounds["backward_from_output"]) if entry["from_output"] else ""
     cells = [f"[{entry['name']}](#{entry['name']})", parameters + star, code(entry["formula"])]
-    cells += [errors(bounds["forward"]), errors(bounds["backward"]), from_output]
+    second = "" if entry["gated"] else errors(bounds["second_derivative"])
+    cells += [errors(bounds["forward"]), errors(bounds["backward"]), from_output, second]
     return f"| {' | '.join(cells)} |"
 
 
 def section(entry: dict[str, Any]) -> str:
     """Return what there is to say of the function beyond the table."""
     facts = [f"- forward: `{entry['formula']}`", f"- derivative: `{entry['derivative']}`"]
+    if not entry["gated"]:
+        facts.append(f"- second derivative: `{entry['curvature']}`")
     for name, default, meaning in entry["parameters"]:
         facts.append(f"- `{name}`{'' if default is None else f' = {default:.17g}'}: {meaning}")
     if entry["domain"]:
@@ -62,6 +67,9 @@ def section(entry: dict[str, Any]) -> str:
         facts.append(f"- derivative from the output: {entry['from_output']}")
     if entry["from_output_domain"]:
         facts.append(f"- from the output, {entry['from_output_domain']}")
+    if entry["mask"]:
+        name = entry["name"]
+        facts.append(f"- mask: `{entry['mask']}`, from `{name}_with_mask` and for `{name}_backward_from_mask`")
     facts += [f"- {entry[key]}" for key in ("kink", "note") if entry[key]]
     facts.append(f"- {entry['source']}")
     return f"\n## {entry['name']}\n\n{entry['title']}\n\n" + "\n".join(facts) + "\n"

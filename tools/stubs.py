@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ import halfwave
 import numpy as np
 from generated import ROOT, write_or_check
 from halfwave._functions import _ROLES
+from halfwave._masks import ROLES as MASK_ROLES
 
 CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WIDTH = CONFIGURATION["tool"]["ruff"]["line-length"]
@@ -127,51 +129,79 @@ def ufunc_class(classes: Classes, ufunc: Any) -> str:
     """Return the class of a ufunc: with its floats kept, and with whatever else NumPy takes."""
     data, parameters = split(ufunc)
     given = [f"{p.name}: ArrayLike{default(p)}" for p in parameters]
-    kept = definition(
-        "    ",
-        "__call__",
-        [
-            *("self", *(f"{d}: NDArray[_Float]" for d in data), "/", *given),
-            *("*", "out: NDArray[_Float] | None = None", "**keywords: Unpack[_Keywords]"),
-        ],
-        "NDArray[_Float]",
+    calls = overloads(
+        data,
+        [*given, "*", "out: NDArray[_Float] | None = None", "**keywords: Unpack[_Keywords]"],
+        [*given, "*outputs: NDArray[Any]", "**keywords: Unpack[_AllKeywords]"],
     )
-    other = definition(
-        "    ",
-        "__call__",
-        [
-            *("self", *(f"{d}: ArrayLike" for d in data), "/", *given),
-            *("*outputs: NDArray[Any]", "**keywords: Unpack[_AllKeywords]"),
-        ],
-        "Any",
-    )
-    return classes.add(
-        class_name(data, parameters), f"class {{name}}(_Ufunc):\n    @overload\n{kept}\n    @overload\n{other}\n"
-    )
+    return classes.add(class_name(data, parameters), f"class {{name}}(_Ufunc):\n{calls}")
+
+
+def overloads(data: list[str], kept: list[str], other: list[str]) -> str:
+    """Return two calls: of arrays of floats, whose dtype is kept, and of whatever else there is."""
+    calls = ""
+    for operand, rest, result in (("NDArray[_Float]", kept, "NDArray[_Float]"), ("ArrayLike", other, "Any")):
+        arguments = ["self", *(f"{d}: {operand}" for d in data), "/", *rest]
+        calls += f"    @overload\n{definition('    ', '__call__', arguments, result)}\n"
+    return calls
 
 
 def function_class(classes: Classes, function: Any, role: str) -> str:
-    """Return the class of a plain function of several results."""
+    """Return the class of a plain function: of several results, or of a packed array."""
     data, parameters = split(function)
     operands = list(inspect.signature(function).parameters.values())
-    keywords = [f"{p.name}: {p.annotation}{default(p)}" for p in operands if p.kind is p.KEYWORD_ONLY]
-    count = len(parameters) if role == "parameter_backward" else 2
-    arguments = [
-        *("self", *(f"{d}: ArrayLike" for d in data), "/"),
-        *(f"{p.name}: ArrayLike{default(p)}" for p in parameters),
-        *(["*", *keywords] if keywords else []),
-    ]
-    call = definition("    ", "__call__", arguments, f"tuple[{', '.join(['Any'] * count)}]")
-    attributes = "    __name__: str\n    forward: _Activation\n"
+    keywords = [p for p in operands if p.kind is p.KEYWORD_ONLY]
+
+    def arguments(annotation: Callable[[inspect.Parameter], str] = lambda p: p.annotation) -> list[str]:
+        given = [f"{p.name}: ArrayLike{default(p)}" for p in parameters]
+        return given + (["*", *(f"{p.name}: {annotation(p)}{default(p)}" for p in keywords)] if keywords else [])
+
+    own = attributes(function)
+    if role == "packed":
+        own += f"    backward: {function_class(classes, function.backward, 'packed_backward')}\n"
+    if role.startswith("packed"):
+        name = "_Packed" + class_name(data, parameters)
+        call = overloads(
+            data, arguments(lambda p: p.annotation.replace("NDArray[Any]", "NDArray[_Float]")), arguments()
+        )
+    else:
+        name = "_Several" + class_name(data, parameters)
+        count = len(parameters) if role == "parameter_backward" else 2
+        several = f"tuple[{', '.join(['Any'] * count)}]"
+        operand_list = ["self", *(f"{d}: ArrayLike" for d in data), "/", *arguments()]
+        call = definition("    ", "__call__", operand_list, several) + "\n"
+    return classes.add(name, f"class {{name}}:\n{own}{call}")
+
+
+def attributes(function: Any) -> str:
+    """Return the declarations of what a plain function tells of itself."""
+    text = "    __name__: str\n    forward: _Activation\n"
     for attribute, annotation in (
         ("formula", "str"),
         ("derivative", "str"),
         ("parameters", "tuple[Parameter, ...]"),
         ("error_bound", "dict[str, float]"),
     ):
-        attributes += f"    {attribute}: {annotation}\n" if hasattr(function, attribute) else ""
-    name = "_Several" + class_name(data, parameters)
-    return classes.add(name, f"class {{name}}:\n{attributes}{call}\n")
+        text += f"    {attribute}: {annotation}\n" if hasattr(function, attribute) else ""
+    return text
+
+
+def mask_class(classes: Classes, function: Any, role: str) -> str:
+    """Return the class of a pass with a mask: with its floats kept, and with whatever else NumPy takes."""
+    data, parameters = split(function)
+    mask = "NDArray[np.uint8]"
+
+    def call(given: str, result: str, out: str) -> str:
+        operands = [f"{data[0]}: {given}", *(f"{d}: {mask}" for d in data[1:])]
+        slopes = [f"{p.name}: float{default(p)}" for p in parameters]
+        arguments = ["self", *operands, "/", *slopes, "*", f"out: {out} = None"]
+        return definition("    ", "__call__", arguments, f"tuple[{result}, {mask}]" if role == "with_mask" else result)
+
+    kept = "NDArray[_Float]"
+    both = f" | tuple[{kept} | None, {mask} | None]" if role == "with_mask" else ""
+    overloads = f"{call(kept, kept, f'{kept}{both} | None')}\n    @overload\n{call('ArrayLike', 'Any', 'Any')}"
+    name = "_Mask" + class_name(data, parameters)
+    return classes.add(name, f"class {{name}}:\n{attributes(function)}    @overload\n{overloads}\n")
 
 
 def documented(name: str, annotation: str, function: Any) -> str:
@@ -197,14 +227,16 @@ def catalogue() -> tuple[Classes, list[str], set[str]]:
             if function is None:
                 members[role] = "None"
                 continue
-            is_ufunc = isinstance(function, np.ufunc)
-            members[role] = ufunc_class(classes, function) if is_ufunc else function_class(classes, function, role)
+            if isinstance(function, np.ufunc):
+                members[role] = ufunc_class(classes, function)
+            else:
+                members[role] = (mask_class if role in MASK_ROLES else function_class)(classes, function, role)
             own.append(documented(f"{name}_{role}", members[role], function))
             names.add(f"{name}_{role}")
         base = ufunc_class(classes, forward)
         title = "_" + "".join(part.capitalize() for part in name.split("_"))
-        attributes = "".join(f"    {role}: {kind}\n" for role, kind in members.items())
-        activations.append(f"class {title}({base}, _Activation):\n{attributes}")
+        relatives = "".join(f"    {role}: {kind}\n" for role, kind in members.items())
+        activations.append(f"class {title}({base}, _Activation):\n{relatives}")
         declared += [documented(name, title, forward), *own]
         names.add(name)
     classes.texts += activations
@@ -257,7 +289,9 @@ from numpy.typing import ArrayLike, NDArray
 """
     roles = []
     for role in _ROLES:
-        result = "tuple[Any, ...]" if role == "parameter_backward" else "Any"
+        result = {"parameter_backward": "tuple[Any, ...]", "with_mask": "tuple[Any, NDArray[np.uint8]]"}.get(
+            role, "Any"
+        )
         optional = "" if role == "backward" else " | None"
         roles.append(f"    {role}: Callable[..., {result}]{optional}")
     header = HEADER.format(imports="\n".join([standard, *sorted(imports)]), roles="\n".join(roles))

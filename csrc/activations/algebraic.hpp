@@ -1,6 +1,7 @@
 // Rational functions and square roots.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "info.hpp"
 
@@ -13,12 +14,14 @@ struct SoftSign {
       .title = "Sigmoid that approaches its limits as 1/x does.",
       .formula = "x / (1 + abs(x))",
       .derivative = "1 / (1 + abs(x))**2",
+      .curvature = "-2 * sign(x) / (1 + abs(x))**3",
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {1, 1},
-      .backward_from_output = {0.51f, 0.51f},
+      .forward = {0.51f, 0.51f, Doubt::beyond_range_away},
+      .backward = {1, 1, Doubt::beyond_range},
+      .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
+      .second_derivative = {0.51f, 2},
   };
 
   // 1 + |x| in two parts, its reciprocal as rounded, and by what factor that is too small.
@@ -50,6 +53,12 @@ struct SoftSign {
     const V rest_low = (V(1) - rest) - a;
     return g * fma(rest, rest, rest * (rest_low + rest_low));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    const Denominator<Wide> d(x);
+    const Wide cube = (d.q * d.q) * d.q;
+    const Wide magnitude = Wide(2) * fma(cube, Wide(3) * d.residual(d.q, Wide(1)), cube);
+    return select(x == Wide(0), Wide(0), times_sign(-magnitude, x));
+  }
 };
 
 // Powers of two that bring the squares of a large or a small x, and of sqrt(b), into range.
@@ -70,6 +79,7 @@ struct SquarePlus {
       .title = "Smooth rectifier made of a square root.",
       .formula = "(x + sqrt(x**2 + b)) / 2",
       .derivative = "(1 + x / sqrt(x**2 + b)) / 2",
+      .curvature = "b / (2 * (x**2 + b)**1.5)",
       .kink = "For b = 0 it is relu, with derivative 1/2 at 0.",
       .source = "J. T. Barron, Squareplus: a softplus-like algebraic rectifier, 2021, arXiv:2112.11687.",
       .parameters = {{.name = "b", .meaning = "squared width of the bend, >= 0", .value = 4.0}},
@@ -77,9 +87,10 @@ struct SquarePlus {
       .from_output_domain = {"b must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "y**2 / (y**2 + b / 4)",
-      .forward = {1, 1},
-      .backward = {1, 1},
-      .backward_from_output = {1, 1},
+      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {0.51f, 3.5},
   };
 
   // h + h_low = sqrt(a*a + b) for a >= 0, scaled where a*a would overflow or vanish.
@@ -214,6 +225,11 @@ struct SquarePlus {
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V b) {
     terms[0] = product(g, V(0.25f) / Hypotenuse<V>(abs(x), b).h);
+  }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide b) {
+    const Hypotenuse<Wide> r(abs(x), b);
+    const Wide y = ((b / r.h) / r.h) / (r.h + r.h);
+    return select(r.h == Wide(0), Wide(0), fnma(y, Wide(3) * (r.h_low / r.h), y));
   }
 };
 

@@ -1,6 +1,7 @@
 // Piecewise linear or quadratic between two bounds: the clipped rectifiers and the "hard" versions of smooth functions.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "info.hpp"
 
@@ -17,6 +18,7 @@ struct Relu6 {
       .source = "A. Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010.",
       .keeps_integers = true,
       .from_output = "1 if 0 < y < 6 else 0, the same as from x",
+      .mask = "(x > 0) & (x < 6)",
   };
   static constexpr int unroll = 4;
 
@@ -29,9 +31,14 @@ struct Relu6 {
     return pass((x > V(0)) & (x < V(6)), g, x);
   }
   template <class V>
+  static HALFWAVE_INLINE typename V::Mask outer(V x) {
+    return (x <= V(0)) | (x >= V(6));
+  }
+  template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, y);
   }
+  using Curvature = Linear<0>;
 };
 
 struct ClippedRelu {
@@ -64,6 +71,7 @@ struct ClippedRelu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V ceiling) {
     terms[0] = pass(x >= ceiling, g, nan_from(ceiling, x));
   }
+  using Curvature = Linear<1>;
 };
 
 struct HardTanh {
@@ -101,13 +109,7 @@ struct HardTanh {
     terms[0] = pass(x <= low, g, nan);
     terms[1] = pass(x >= high, g, nan);
   }
-};
-
-// x + c in two parts, for |x| <= 2c.
-template <class V>
-struct Shifted {
-  V sum, low;
-  HALFWAVE_INLINE Shifted(V x, typename V::Scalar c) : sum(x + V(c)), low(x - (sum - V(c))) {}
+  using Curvature = Linear<2>;
 };
 
 struct HardSigmoid {
@@ -119,25 +121,25 @@ struct HardSigmoid {
       .kink = "The derivative at -3 and at 3 is 0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
       .from_output = "1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {0.5, 0.5, true},
-      .backward_from_output = {0.5, 0.5, true},
+      .forward = {1, 1, Doubt::never},
+      .backward = {0.5, 0.5, Doubt::never},
+      .backward_from_output = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const Shifted<V> s(clip_magnitude(x, 3), 3);
-    return divided_by<6>(s.sum, s.low);
+    return min(V(1), max(V(0), ratio_plus_half<6>(x)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select((x > V(-3)) & (x < V(3)), g * V(typename V::Scalar(1) / 6), flat(g, x));
+    return gradient_where((x > V(-3)) & (x < V(3)), g, V(typename V::Scalar(1) / 6), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
-    return select((y > V(0)) & (y < V(1)), g * V(typename V::Scalar(1) / 6), flat(g, y));
+    return gradient_where((y > V(0)) & (y < V(1)), g, V(typename V::Scalar(1) / 6), y);
   }
+  using Curvature = Linear<0>;
 };
 
 struct ClippedLinear {
@@ -153,14 +155,14 @@ struct ClippedLinear {
       .from_output_domain = {"slope must not be 0: only then does y tell whether x is inside",
                              [](const double* p) { return p[0] != 0; }},
       .from_output = "slope if 0 < y < 1 else 0",
-      .forward = {0.5, 0.5},
+      .forward = {0.5, 0.5, Doubt::at_normal_midpoints},
       .backward_from_output = {0, 0},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V line(V x, V slope, V offset) {
-    return fma(slope, finite_for(slope, x), offset);
+    return fma(slope, finite_for_slope(slope, x), offset);
   }
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V slope, V offset) {
@@ -172,7 +174,7 @@ struct ClippedLinear {
     const V below = offset - V(1);
     const V shifted = below + V(1);
     const V lost = (offset - shifted) - (V(1) - (shifted - below));
-    return (line(x, slope, offset) > V(0)) & (line(x, slope, below) + lost < V(0));
+    return (line(x, slope, offset) > V(0)) & (line(x, slope, below) < -lost);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V slope, V offset) {
@@ -180,7 +182,7 @@ struct ClippedLinear {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope, V offset) {
-    return select((y > V(0)) & (y < V(1)), gradient(g, slope), flat(g, nan_from(offset, nan_from(slope, y))));
+    return gradient_where((y > V(0)) & (y < V(1)) & not_zero(slope), g, slope, nan_from(offset, nan_from(slope, y)));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V slope, V offset) {
@@ -189,6 +191,7 @@ struct ClippedLinear {
     terms[0] = select(where, product(g, x), flat(g, y));
     terms[1] = pass(where, g, y);
   }
+  using Curvature = Linear<2>;
 };
 
 struct HardSwish {
@@ -197,27 +200,30 @@ struct HardSwish {
       .title = "Piecewise quadratic approximation of SiLU.",
       .formula = "x * min(max((x + 3) / 6, 0), 1)",
       .derivative = "0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3",
+      .curvature = "1/3 if -3 < x < 3 else 0",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {0.51f, 0.51f},
-      .backward = {0.51f, 0.51f, true},
+      .forward = {0.75f, 0.75f, Doubt::at_midpoints},
+      .backward = {1, 1, Doubt::never},
+      .second_derivative = {0.5, 0.5},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const V above = max(V(-3), x);
-    const Shifted<V> s(above, 3);
-    using K = Reciprocal<6, typename V::Scalar>;
-    const V w = s.sum * V(K::high);
-    const V w_low = fma(s.low, V(K::high), fma(s.sum, V(K::low), fms(s.sum, V(K::high), w)));
-    return select(x >= V(3), x, fma(above, w, above * w_low));
+    // x * (1/2 + u + rest/6) with x = 6*u + rest, so that rest/6 * x is rest * u; w + w_low is 1/2 + u exactly.
+    const V above = max(V(-3), x), inner = min(V(3), above);
+    const V u = inner * V(typename V::Scalar(1) / 6);
+    const V rest = fnma(u, V(6), inner);
+    const V w = u + V(0.5f), w_low = (V(0.5f) - w) + u;
+    return fma(above, w, fma(u, rest, inner * w_low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const Shifted<V> s(x, 1.5f);
-    const V inner = g * divided_by<3>(s.sum, s.low);
-    return select(x >= V(3), g, select(x <= V(-3), flat(g, x), inner));
+    return gradient_where(x > V(-3), g, select(x >= V(3), V(1), ratio_plus_half<3>(x)), x);
+  }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    return curved((x > Wide(-3)) & (x < Wide(3)), Wide(1.0 / 3), x);
   }
 };
 
@@ -227,24 +233,25 @@ struct HardMish {
       .title = "Piecewise quadratic approximation of Mish.",
       .formula = "x / 2 * min(max(x + 2, 0), 2)",
       .derivative = "0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0",
+      .curvature = "1 if -2 < x < 0 else 0",
       .kink = "The derivative at -2 is 0, at 0 it is 1. Below -2 the result is -0.0.",
       .source = "R. Wightman, PyTorch image models, 2019, doi:10.5281/zenodo.4414861.",
-      .forward = {0.51f, 0.51f, true},
-      .backward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
+      .backward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
+    // The negative of it, so that what cancels at -2 is -0.
     const V above = max(V(-2), x);
-    const V half = fma(above, V(0.5f), V(1));
-    const V low = fma(above, V(0.5f), V(1) - half);
-    return select(x >= V(0), x, fma(above, half, above * low));
+    return select(x >= V(0), x, -fms(above * V(-0.5f), above, above));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select(x >= V(0), g, select(x <= V(-2), flat(g, x), g * (x + V(1))));
+    return gradient_where(x > V(-2), g, min(V(1), x + V(1)), x);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved((x > Wide(-2)) & (x < Wide(0)), Wide(1), x); }
 };
 
 struct SparsePlus {
@@ -253,14 +260,15 @@ struct SparsePlus {
       .title = "Softplus of a sparse family: exactly 0 below -1 and exactly x above 1.",
       .formula = "0 if x <= -1, (x + 1)**2 / 4 if -1 < x < 1, x if x >= 1",
       .derivative = "0 if x <= -1, (x + 1) / 2 if -1 < x < 1, 1 if x >= 1",
+      .curvature = "1/2 if -1 < x < 1 else 0",
       .kink = "Smooth: the derivative at -1 is 0, at 1 it is 1.",
       .source =
           "J. Yoo et al., as jax.nn.sparse_plus; the potential of sparsemax: A. F. T. Martins and R. F. Astudillo, "
           "ICML 2016, arXiv:1602.02068.",
       .from_output = "0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1",
-      .forward = {0.51f, 0.51f},
-      .backward = {0.5, 0.5, true},
-      .backward_from_output = {0.5, 0.5, true},
+      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
+      .backward = {0.5, 0.5, Doubt::never},
+      .backward_from_output = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -270,19 +278,19 @@ struct SparsePlus {
   }
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const V above = max(V(-1), x);
-    const V half = half_distance(above);
-    const V twice_low = above + fnma(half, V(2), V(1));
-    return select(x >= V(1), x, fma(half, half, half * twice_low));
+    // x/2 + 1/4 is exact where the square cancels most of it.
+    const V half = max(V(-1), x) * V(0.5f);
+    return select(x >= V(1), x, fma(half, half, half + V(0.25f)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select(x >= V(1), g, select(x <= V(-1), flat(g, x), g * half_distance(x)));
+    return gradient_where(x > V(-1), g, min(V(1), half_distance(x)), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
-    return select(y >= V(1), g, select(y <= V(0), flat(g, y), g * sqrt(y)));
+    return gradient_where(y > V(0), g, sqrt(min(V(1), max(V(0), y))), y);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved((x > Wide(-1)) & (x < Wide(1)), Wide(0.5), x); }
 };
 
 struct SparseSigmoid {
@@ -294,7 +302,7 @@ struct SparseSigmoid {
       .kink = "The derivative at -1 and at 1 is 0.",
       .source = "The binary case of sparsemax: A. F. T. Martins and R. F. Astudillo, ICML 2016, arXiv:1602.02068.",
       .from_output = "1/2 if 0 < y < 1 else 0; just below x = 1, y rounds to 1 and the derivative to 0",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -304,12 +312,13 @@ struct SparseSigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select((x > V(-1)) & (x < V(1)), g * V(0.5f), flat(g, x));
+    return gradient_where((x > V(-1)) & (x < V(1)), g, V(0.5f), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
-    return select((y > V(0)) & (y < V(1)), g * V(0.5f), flat(g, y));
+    return gradient_where((y > V(0)) & (y < V(1)), g, V(0.5f), y);
   }
+  using Curvature = Linear<0>;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Exponential below zero: ELU and its relatives.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/exp.hpp"
 #include "../math/pieces.hpp"
 #include "../math/wide.hpp"
@@ -72,6 +73,7 @@ struct Elu {
       .title = "Exponential linear unit.",
       .formula = "x if x > 0 else alpha * (exp(x) - 1)",
       .derivative = "1 if x > 0 else alpha * exp(x)",
+      .curvature = "0 if x > 0 else alpha * exp(x)",
       .kink = "The derivative at 0 is alpha.",
       .source =
           "D.-A. Clevert, T. Unterthiner and S. Hochreiter, Fast and accurate deep network learning by exponential "
@@ -81,9 +83,10 @@ struct Elu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output =
           "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
-      .forward = {1, 1.5},
-      .backward = {1, 1.5},
-      .backward_from_output = {1, 1, true},
+      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .backward = {1, 1.5, Doubt::beyond_range_away},
+      .backward_from_output = {1, 1, Doubt::never},
+      .second_derivative = {0.51f, 2},
   };
 
   template <class V>
@@ -115,6 +118,9 @@ struct Elu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V) {
     terms[0] = select(x > V(0), flat(g, x), g * expm1(x));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide alpha) {
+    return curved(x <= Wide(0), times_exp(alpha, x), x);
+  }
 };
 
 struct Selu {
@@ -124,14 +130,16 @@ struct Selu {
       .formula =
           "scale * (x if x > 0 else alpha * (exp(x) - 1)), alpha = 1.6732632423543772, scale = 1.0507009873554805",
       .derivative = "scale if x > 0 else scale * alpha * exp(x)",
+      .curvature = "0 if x > 0 else scale * alpha * exp(x)",
       .kink = "The derivative at 0 is scale * alpha.",
       .source =
           "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
           "arXiv:1706.02515.",
       .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
-      .forward = {1, 1.5},
-      .backward = {1, 1.5},
-      .backward_from_output = {1, 1, true},
+      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .backward = {1, 1.5, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward_from_output = {1, 1, Doubt::never},
+      .second_derivative = {0.51f, 2},
   };
 
   template <class V>
@@ -157,6 +165,10 @@ struct Selu {
     const V falling = max(V(0), (y + V(K::scale_alpha)) + V(K::scale_alpha_low));
     return g * select(y > V(0), V(K::scale), falling);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    using K = SeluConstants<double>;
+    return curved(x <= Wide(0), times_exp(Wide(K::scale_alpha), x, Wide(K::scale_alpha_low / K::scale_alpha)), x);
+  }
 };
 
 struct Celu {
@@ -165,6 +177,7 @@ struct Celu {
       .title = "Continuously differentiable exponential linear unit.",
       .formula = "x if x > 0 else alpha * (exp(x / alpha) - 1)",
       .derivative = "1 if x > 0 else exp(x / alpha)",
+      .curvature = "0 if x > 0 else exp(x / alpha) / alpha",
       .kink = "Smooth at 0, where the derivative is 1.",
       .source = "J. T. Barron, Continuously differentiable exponential linear units, 2017, arXiv:1704.07483.",
       .parameters = {{.name = "alpha",
@@ -174,9 +187,10 @@ struct Celu {
       .from_output_domain = {"alpha must be > 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "1 if y > 0 else (y + alpha) / alpha; far below 0, y has lost the digits of exp(x / alpha)",
-      .forward = {1, 1.5},
-      .backward = {1, 1.5},
-      .backward_from_output = {1, 1, true},
+      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .backward = {1, 1.5, Doubt::beyond_range_away},
+      .backward_from_output = {1, 1, Doubt::never},
+      .second_derivative = {0.51f, 2},
   };
 
   // With the default of 1 it is elu. Else x / alpha = t + low, and low = rest / alpha, where rest is exact.
@@ -262,6 +276,11 @@ struct Celu {
     const V near = fma(z, quotient, fma(z_low, quotient, -shifted));
     terms[0] = select(x > V(0), flat(g, x), product(g, select(abs(t) < V(Near::radius), near, far)));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide alpha) {
+    const Quotient<Wide> q(x, alpha);
+    const Wide reciprocal = Wide(1) / alpha;
+    return curved(x <= Wide(0), times_exp(reciprocal, q.t, q.low + fnma(reciprocal, alpha, Wide(1))), x);
+  }
 };
 
 // The two terms of its sums cancel at roots that move with the parameters, so that float results are computed in double.
@@ -271,6 +290,7 @@ struct Xielu {
       .title = "Expanded integral of the exponential linear unit.",
       .formula = "alpha_p * x**2 + beta * x if x > 0 else alpha_n * (exp(x) - 1 - x) + beta * x",
       .derivative = "2 * alpha_p * x + beta if x > 0 else alpha_n * (exp(x) - 1) + beta",
+      .curvature = "2 * alpha_p if x > 0 else alpha_n * exp(x)",
       .kink = "Smooth at 0, where the derivative is beta.",
       .source = "A. H. Huang and I. Schlag, Deriving activation functions using integration, 2024, arXiv:2411.13010.",
       .note = "Error bounds are relative to the result in float32; in float64, near the roots, which move with the "
@@ -280,11 +300,10 @@ struct Xielu {
                       .meaning = "weight of the exponential for x <= 0, any real number",
                       .value = 0.8},
                      {.name = "beta", .meaning = "slope at 0, any real number", .value = 0.5}},
-      .forward = {1, 2},
-      .backward = {1, 2},
+      .forward = {1, 2, Doubt::at_normal_midpoints},
+      .backward = {1, 2, Doubt::at_normal_midpoints},
+      .second_derivative = {0.51f, 2},
   };
-
-  using Wide = Vec<double>;
 
   // alpha_n * (expm1(x) - x) + beta * x; from -2 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
   static HALFWAVE_INLINE Wide forward(Wide x, Wide alpha_p, Wide alpha_n, Wide beta) {
@@ -341,6 +360,9 @@ struct Xielu {
     V low;
     terms[1] = select(x > V(0), flat(g, x), product(g, expm1_minus_x(min(V(0), x), low)));
     terms[2] = g * x;
+  }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide alpha_p, Wide alpha_n, Wide) {
+    return select(x > Wide(0), alpha_p + alpha_p, curved(x <= Wide(0), times_exp(alpha_n, x), x));
   }
 };
 

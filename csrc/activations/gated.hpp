@@ -1,25 +1,177 @@
 // Gated linear units: act(gate) * up.
 #pragma once
 
+#include "gaussian.hpp"
+#include "rectifiers.hpp"
 #include "sigmoid.hpp"
 
 namespace halfwave::activations {
 namespace {
 
+// a * b, where a is an activation, or its derivative, at `at`.
+template <class V>
+struct Product {
+  V a, b, at;
+  HALFWAVE_INLINE V value() const { return a * b; }
+  // What it is where that is not a number: 0 times an infinity is the limit that it has in b. a is 0 only where `at` is 0 or
+  // infinite; elsewhere it has underflowed.
+  HALFWAVE_INLINE V limit() const {
+    const V largest = largest_finite<V>();
+    const auto underflowed = (a == V(0)) & (abs(b) > largest) & (abs(at) > V(0)) & (abs(at) <= largest);
+    const V factor = select(underflowed, copysign(V(1), a), a);
+    return finite_for(b, factor) * finite_for(factor, b);
+  }
+};
+template <class V>
+HALFWAVE_INLINE V gated_product(V a, V b, V at) {
+  const Product<V> product{a, b, at};
+  const V y = product.value();
+  if (any(unordered(y, y))) [[unlikely]]
+    return product.limit();
+  return y;
+}
+// Both gradients, without a branch between them: the compiler shares what they have in common only where there is none.
+template <class V>
+HALFWAVE_INLINE void gated_products(V* y, const Product<V>& gate, const Product<V>& up) {
+  y[0] = gate.value();
+  y[1] = up.value();
+  if (any(unordered(y[0], y[1]))) [[unlikely]] {
+    y[0] = gate.limit();
+    y[1] = up.limit();
+  }
+}
+
+// Where a gradient, which is g times the derivative at x, comes from: it may be 0 for g's sake.
+template <class V>
+HALFWAVE_INLINE V origin(V g, V x) {
+  return select(g == V(0), g, x);
+}
+
+// The gradient on a flat piece of a function of two operands.
+template <class V>
+HALFWAVE_INLINE V flat(V g, V gate, V up) {
+  return flat(flat(g, gate), up);
+}
+
 template <class Activation>
 struct Gated {
   template <class V>
   static HALFWAVE_INLINE V forward(V gate, V up) {
-    return Activation::forward(gate) * up;
+    return gated_product(Activation::forward(gate), up, gate);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_gate(V g, V gate, V up) {
-    return Activation::backward(g, gate) * up;
+    return gated_product(Activation::backward(g, gate), up, origin(g, gate));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V) {
-    return product(g, Activation::forward(gate));
+    return gated_product(Activation::forward(gate), g, gate);
   }
+  template <class V>
+  static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
+    const V value = Activation::forward(gate), slope = Activation::backward(g, gate);
+    gated_products<V>(gradients, {slope, up, origin(g, gate)}, {value, g, gate});
+  }
+};
+
+struct Glu : Gated<Sigmoid> {
+  static constexpr Info info{
+      .name = "glu",
+      .title = "Gated linear unit.",
+      .formula = "sigmoid(gate) * up",
+      .derivative = "(g * sigmoid'(gate)) * up for the gate, g * sigmoid(gate) for up",
+      .source = "Y. N. Dauphin, A. Fan, M. Auli and D. Grangier, Language modeling with gated convolutional networks, "
+                "ICML 2017, arXiv:1612.08083.",
+      .gated = true,
+      .forward = {4, 4},
+      .backward = {4, 4},
+  };
+};
+
+struct Bilinear : Gated<Identity> {
+  static constexpr Info info{
+      .name = "bilinear",
+      .title = "Gated linear unit without an activation: the product of its operands.",
+      .formula = "gate * up",
+      .derivative = "g * up for the gate, g * gate for up",
+      .source = "A. Mnih and G. Hinton, Three new graphical models for statistical language modelling, ICML 2007; N. "
+                "Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
+      .gated = true,
+      .forward = {0.5, 0.5, Doubt::never},
+  };
+  static constexpr int unroll = 4;
+};
+
+struct ReGlu {
+  static constexpr Info info{
+      .name = "reglu",
+      .title = "Gated linear unit with a ReLU gate.",
+      .formula = "max(gate, 0) * up",
+      .derivative = "g * up for the gate, g * gate for up, where gate > 0, else 0",
+      .kink = "Where gate <= 0, the result and both gradients are 0, also where the other operands are infinite.",
+      .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
+      .gated = true,
+      .forward = {0.5, 0.5, Doubt::never},
+  };
+  static constexpr int unroll = 4;
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V gate, V up) {
+    return select(gate > V(0), gated_product(gate, up, gate), flat(up, gate));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_gate(V g, V gate, V up) {
+    return select(gate > V(0), gated_product(up, g, up), flat(g, gate, up));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_up(V g, V gate, V) {
+    return forward(gate, g);
+  }
+  template <class V>
+  static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
+    gated_products<V>(gradients, {up, g, up}, {gate, g, gate});
+    gradients[0] = select(gate > V(0), gradients[0], flat(g, gate, up));
+    gradients[1] = select(gate > V(0), gradients[1], flat(g, gate));
+  }
+};
+
+struct GeGlu : Gated<Gelu> {
+  static constexpr Info info{
+      .name = "geglu",
+      .title = "Gated linear unit with a GELU gate.",
+      .formula = "gelu(gate) * up",
+      .derivative = "(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up",
+      .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
+      .gated = true,
+      .forward = {4, 4},
+      .backward = {4, 4},
+  };
+};
+
+struct GeGluTanh : Gated<GeluTanh> {
+  static constexpr Info info{
+      .name = "geglu_tanh",
+      .title = "Gated linear unit whose gate is the approximation of GELU by a hyperbolic tangent.",
+      .formula = "gelu_tanh(gate) * up",
+      .derivative = "(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up",
+      .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
+      .gated = true,
+      .forward = {4, 4},
+      .backward = {4, 4},
+  };
+};
+
+struct GeGluQuick : Gated<QuickGelu> {
+  static constexpr Info info{
+      .name = "geglu_quick",
+      .title = "Gated linear unit whose gate is the approximation of GELU by a sigmoid.",
+      .formula = "quick_gelu(gate) * up",
+      .derivative = "(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up",
+      .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
+      .gated = true,
+      .forward = {4, 4},
+      .backward = {4, 4},
+  };
 };
 
 struct SwiGlu : Gated<Silu> {
@@ -30,9 +182,68 @@ struct SwiGlu : Gated<Silu> {
       .derivative = "(g * silu'(gate)) * up for the gate, g * silu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
+      .forward = {4, 4, Doubt::at_midpoints},
+      .backward = {4, 4, Doubt::at_midpoints},
+  };
+};
+
+struct SwiGluClamped {
+  static constexpr Info info{
+      .name = "swiglu_clamped",
+      .title = "Gated linear unit with a swish gate, whose operands are clamped, and 1 added to the second.",
+      .formula = "swish(min(gate, limit), alpha) * (clip(up, -limit, limit) + 1)",
+      .derivative = "(g * swish'(gate, alpha)) * (clip(up, -limit, limit) + 1) if gate < limit else 0 for the gate, "
+                    "g * swish(min(gate, limit), alpha) if |up| < limit else 0 for up",
+      .kink = "At its limits the derivative is 0: that in the gate where gate = limit, that in up where |up| = limit.",
+      .source = "OpenAI, gpt-oss-120b and gpt-oss-20b model card, 2025, arXiv:2508.10925.",
+      .gated = true,
+      .parameters = {{.name = "alpha", .meaning = "steepness of the gate, any real number", .value = 1.702},
+                     {.name = "limit",
+                      .meaning =
+                          "bound of the gate from above and of up from both sides, >= 0; infinity clamps nothing",
+                      .value = 7.0}},
+      .domain = {"limit must be >= 0", [](const double* p) { return !(p[1] < 0); }},
       .forward = {4, 4},
       .backward = {4, 4},
   };
+
+  template <class V>
+  static HALFWAVE_INLINE V forward(V gate, V up, V alpha, V limit) {
+    const V clamped = min(limit, gate);
+    return gated_product(Swish::forward(clamped, alpha), factor(up, limit), clamped);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_gate(V g, V gate, V up, V alpha, V limit) {
+    const V by = factor(up, limit);
+    return select(inside(gate, limit), gated_product(Swish::backward(g, gate, alpha), by, origin(g, gate)),
+                  flat(g, gate, by));
+  }
+  template <class V>
+  static HALFWAVE_INLINE V backward_up(V g, V gate, V up, V alpha, V limit) {
+    const V clamped = min(limit, gate);
+    return select(inside(abs(up), limit), gated_product(Swish::forward(clamped, alpha), g, clamped),
+                  flat(g, gate, factor(up, limit)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up, V alpha, V limit) {
+    const V clamped = min(limit, gate), by = factor(up, limit);
+    const V value = Swish::forward(clamped, alpha), slope = Swish::backward(g, clamped, alpha);
+    gated_products<V>(gradients, {slope, by, origin(g, gate)}, {value, g, clamped});
+    const V nothing = flat(g, gate, by);
+    gradients[0] = select(inside(gate, limit), gradients[0], nothing);
+    gradients[1] = select(inside(abs(up), limit), gradients[1], nothing);
+  }
+
+ private:
+  // A limit of infinity clamps nothing, infinities included.
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask inside(V x, V limit) {
+    return min(largest_finite<V>(), x) < limit;
+  }
+  template <class V>
+  static HALFWAVE_INLINE V factor(V up, V limit) {
+    return clip(up, -limit, limit) + V(1);
+  }
 };
 
 }  // namespace

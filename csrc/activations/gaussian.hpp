@@ -1,6 +1,7 @@
 // The normal distribution and what is gated by it.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/normal.hpp"
 #include "../math/pieces.hpp"
 #include "info.hpp"
@@ -14,9 +15,11 @@ struct Gelu {
       .title = "Gaussian error linear unit.",
       .formula = "x * Phi(x), Phi the standard normal distribution",
       .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
+      .curvature = "phi(x) * (2 - x**2)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .second_derivative = {0.51f, 4},
   };
   static constexpr float mills_sensitivity = 4.18f;  // of q * mills(q) to q, about
   static constexpr float slope_sensitivity = 2.4f;
@@ -39,6 +42,14 @@ struct Gelu {
     const V tail = (f.gelu_slope() * f.u) * V(NormalRange<typename V::Scalar>::unscale);
     return g * mirrored(x, tail);
   }
+  // phi(x) * (2 - x^2)
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    using K = NormalPdf<double>;
+    const Wide m = clip_magnitude(x, 40);  // it is 0 beyond
+    const Wide square = m * m, square_low = fms(m, m, square);
+    return times_exp(Wide(K::scale) * fnma(m, m, Wide(2)), Wide(-0.5) * square,
+                     fma(Wide(-0.5), square_low, Wide(K::log_low)));
+  }
 };
 
 struct Laplace {
@@ -47,12 +58,14 @@ struct Laplace {
       .title = "Normal distribution function; the defaults approximate squared_relu.",
       .formula = "(1 + erf((x - mu) / (sigma * sqrt(2)))) / 2",
       .derivative = "exp(-((x - mu) / sigma)**2 / 2) / (sigma * sqrt(2 * pi))",
+      .curvature = "-(x - mu) / sigma**2 times the derivative",
       .source = "X. Ma et al., Mega: moving average equipped gated attention, 2022, arXiv:2209.10655.",
       .parameters = {{.name = "mu", .meaning = "mean, any real number", .value = 0.7071067811865476},
                      {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
       .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range_away},
+      .second_derivative = {0.51f, 3.5},
   };
 
   // (x - mu) / sigma = w + low
@@ -102,6 +115,13 @@ struct Laplace {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V mu, V sigma) {
     terms[0] = product(g, -density(V(1), x, mu, sigma));
     terms[1] = product(g, -density(Standardised<V>(x, mu, sigma).w, x, mu, sigma));
+  }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide mu, Wide sigma) {
+    const Standardised<Wide> s(x, mu, sigma);
+    const Wide ratio = s.w / sigma;
+    const Wide lost = (fnma(ratio, sigma, s.w) + s.low) / s.w;  // of the factor, relative to it
+    const Wide y = density(-ratio, x, mu, sigma);
+    return fma(y, select(abs(lost) < Wide(1), lost, Wide(0)), y);
   }
 };
 

@@ -17,13 +17,23 @@ struct Condition {
   bool (*holds)(const double* parameters) = nullptr;
 };
 
+// Which float results, rounded once more, do not give the right 16-bit number for every 16-bit input, at the default
+// parameters and g = 1. Those are computed in double; the fewer they are, the faster are 16 bits.
+enum class Doubt : unsigned char {
+  near_midpoints,       // so near to a midpoint between two 16-bit numbers that their error may lead across
+  at_midpoints,         // midpoints alone
+  at_normal_midpoints,  // the same, but for those between subnormal numbers
+  beyond_range,         // none but a product with a large factor, if the other one vanishes in float
+  beyond_range_away,    // the same, and midpoints are rounded away from zero: faster in bfloat16
+  never,                // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
+};
+
 // The greatest error in units in the last place. 16-bit results are correctly rounded.
 struct Bound {
   float f32 = 0;
   float f64 = 0;
-  // Whether a float result, rounded once more, is the right one for every 16-bit input, at the default parameters and
-  // g = 1. Few but piecewise polynomials have it; all others are computed in double where float does not decide.
-  bool decides_16_bits = false;
+  Doubt float16 = f32 == 0 ? Doubt::never : Doubt::near_midpoints;
+  Doubt bfloat16 = float16;
 };
 
 struct Info {
@@ -31,6 +41,7 @@ struct Info {
   const char* title;
   const char* formula;
   const char* derivative;
+  const char* curvature = "0";  // the second derivative
   const char* kink = nullptr;
   const char* source;
   const char* note = nullptr;
@@ -40,9 +51,11 @@ struct Info {
   Condition domain = {};
   Condition from_output_domain = {};
   const char* from_output = nullptr;  // the derivative as a function of y, and how far it may differ
+  const char* mask = nullptr;         // where the derivative is 1, if elsewhere it is that at 0
   Bound forward = {};
   Bound backward = {};
   Bound backward_from_output = {};
+  Bound second_derivative = {};
 
   constexpr int data() const { return gated ? 2 : 1; }
   constexpr int parameter_count() const {

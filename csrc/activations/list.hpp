@@ -21,7 +21,8 @@ struct List {};
 using Catalogue = List<Relu, Relu6, ClippedRelu, Threshold, ThresholdedRelu, LeakyRelu, Prelu, Rrelu, Elu, Selu, Celu,
                        Gelu, GeluTanh, QuickGelu, Silu, Swish, Mish, Softplus, SquarePlus, SparsePlus, SparseSigmoid,
                        HardTanh, HardSigmoid, ClippedLinear, HardSwish, HardMish, SoftShrink, HardShrink, TanhShrink,
-                       SoftSign, Sigmoid, LogSigmoid, Tanh, Laplace, SquaredRelu, StarRelu, Xielu, Identity, SwiGlu>;
+                       SoftSign, Sigmoid, LogSigmoid, Tanh, Laplace, SquaredRelu, StarRelu, Xielu, Identity, Glu,
+                       Bilinear, ReGlu, GeGlu, GeGluTanh, GeGluQuick, SwiGlu, SwiGluClamped>;
 
 }  // namespace
 }  // namespace halfwave::activations

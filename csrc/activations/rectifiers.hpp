@@ -1,6 +1,7 @@
 // Piecewise linear: ReLU and the variants that keep a slope below zero.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "info.hpp"
 
@@ -17,6 +18,7 @@ struct Relu {
       .source = "V. Nair and G. E. Hinton, Rectified linear units improve restricted Boltzmann machines, ICML 2010.",
       .keeps_integers = true,
       .from_output = "1 if y > 0 else 0, the same as from x",
+      .mask = "x > 0",
   };
   static constexpr int unroll = 4;
 
@@ -29,9 +31,14 @@ struct Relu {
     return pass(x > V(0), g, x);
   }
   template <class V>
+  static HALFWAVE_INLINE typename V::Mask outer(V x) {
+    return x <= V(0);
+  }
+  template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, y);
   }
+  using Curvature = Linear<0>;
 };
 
 struct LeakyRelu {
@@ -48,17 +55,22 @@ struct LeakyRelu {
       .from_output_domain = {"negative_slope must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else negative_slope, the same as from x",
-      .forward = {0.5, 0.5},
+      .mask = "x > 0",
+      .forward = {0.5, 0.5, Doubt::at_midpoints},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V slope) {
-    return select(x > V(0), x, product(slope, x));
+    return select(x > V(0), x, scaled(slope, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V slope) {
     return select(x > V(0), g, select(unordered(x, x), x, gradient(g, slope)));
+  }
+  template <class V>
+  static HALFWAVE_INLINE typename V::Mask outer(V x, V) {
+    return x <= V(0);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V slope) {
@@ -68,6 +80,7 @@ struct LeakyRelu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V) {
     terms[0] = select(x > V(0), flat(g, x), g * x);
   }
+  using Curvature = Linear<0>;
 };
 
 struct Prelu : LeakyRelu {
@@ -85,7 +98,7 @@ struct Prelu : LeakyRelu {
       .from_output_domain = {"weight must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else weight, the same as from x",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
 };
 
@@ -104,9 +117,9 @@ struct Rrelu {
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
-      .forward = {1, 1},
-      .backward = {1, 1, true},
-      .backward_from_output = {1, 1, true},
+      .forward = {1, 1, Doubt::at_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 1, Doubt::never},
+      .backward_from_output = {1, 1, Doubt::never},
   };
   static constexpr int unroll = 4;
 
@@ -114,15 +127,21 @@ struct Rrelu {
   static HALFWAVE_INLINE V slope(V lower, V upper) {
     return fma(lower, V(0.5f), upper * V(0.5f));
   }
+  // The slope in two parts, of which the first is shortened towards 0: the second has the same sign, and they give the
+  // right zero.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lower, V upper) {
     const V mean = slope(lower, upper);
-    const V larger = select(abs(lower) > abs(upper), lower, upper),
-            smaller = select(abs(lower) > abs(upper), upper, lower);
-    const V low = select(abs(mean) <= largest_finite<V>(), fma(smaller, V(0.5f), fms(larger, V(0.5f), mean)), V(0));
-    const V finite = clip(x, -largest_finite<V>(), largest_finite<V>());
-    const V falling = fma(mean, finite_for(mean, x), low * finite);
-    return select(x > V(0), x, select(x == V(0), mean * x, falling));
+    const auto first_is_larger = abs(lower) > abs(upper);
+    const V larger = select(first_is_larger, lower, upper), smaller = select(first_is_larger, upper, lower);
+    const V lost = fma(smaller, V(0.5f), fms(larger, V(0.5f), mean));
+    const V shortened = fnma(mean, V(0x1p-20f), mean);
+    const auto finite = abs(mean) <= largest_finite<V>();
+    const V high = select(finite, shortened, mean), low = select(finite, (mean - shortened) + lost, V(0));
+    const V falling = fma(high, x, low * max(-largest_finite<V>(), x));
+    if (any(mean == V(0))) [[unlikely]]
+      return select(x > V(0), x, select(mean == V(0), product(mean, x), falling));
+    return select(x > V(0), x, falling);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lower, V upper) {
@@ -132,6 +151,7 @@ struct Rrelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V lower, V upper) {
     return backward(g, y, lower, upper);
   }
+  using Curvature = Linear<0>;
 };
 
 struct SquaredRelu {
@@ -140,13 +160,14 @@ struct SquaredRelu {
       .title = "Squared rectified linear unit.",
       .formula = "max(x, 0)**2",
       .derivative = "2 * max(x, 0)",
+      .curvature = "2 if x > 0 else 0",
       .kink = "Smooth at 0, where the derivative is 0.",
       .source = "D. R. So et al., Primer: searching for efficient transformers for language modeling, NeurIPS 2021, "
                 "arXiv:2109.08668.",
       .from_output = "2 * sqrt(y)",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
       .backward = {0, 0},
-      .backward_from_output = {0.5, 0.5, true},
+      .backward_from_output = {0.5, 0.5, Doubt::never},
   };
 
   template <class V>
@@ -156,12 +177,13 @@ struct SquaredRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return select(x > V(0), product(g, x + x), flat(g, x));
+    return gradient_where(x > V(0), g, x + x, x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, sqrt(max(V(0), y)));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved(x > Wide(0), Wide(2), x); }
 };
 
 struct StarRelu {
@@ -170,6 +192,7 @@ struct StarRelu {
       .title = "Squared rectified linear unit with a learned scale and bias; the defaults give mean 0 and variance 1.",
       .formula = "scale * max(x, 0)**2 + bias",
       .derivative = "2 * scale * max(x, 0)",
+      .curvature = "2 * scale if x > 0 else 0",
       .kink = "Smooth at 0, where the derivative is 0.",
       .source = "W. Yu et al., MetaFormer baselines for vision, 2022, arXiv:2210.13452.",
       .parameters = {{.name = "scale", .meaning = "factor of the square, any real number", .value = 0.8944271909999159},
@@ -179,25 +202,29 @@ struct StarRelu {
       .from_output_domain = {"scale must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "2 * sqrt(scale * (y - bias)); as y nears bias it has lost the digits of y - bias",
-      .forward = {1, 1, true},
-      .backward = {1, 1, true},
-      .backward_from_output = {1, 1},
+      .forward = {1, 1, Doubt::never},
+      .backward = {1, 1, Doubt::never},
+      .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
   };
 
-  // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel.
+  // With s*m = p + low exactly, fma(p, m, bias) + low*m has one rounding of consequence even where the terms cancel. A limit
+  // on m, beyond which the result is infinite anyway, keeps p finite.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V scale, V bias) {
     const V m = max(V(0), x);
-    const V finite = min(largest_finite<V>(), m);
-    const V p = scale * finite;
-    const V y = fma(p, m, bias);
-    const V flat_y = select(unordered(x, scale), x + scale, bias);
-    const V exact = select(abs(y) <= largest_finite<V>(), fma(fms(scale, finite, p), finite, y), y);
-    return select(x > V(0), exact, flat_y);
+    const V largest = largest_finite<V>();
+    const V limit = min(largest, largest * V(1 - 0x1p-22f) / abs(scale));
+    const V limited = min(limit, m);
+    const V p = scale * limited;
+    const V y = fma(fms(scale, limited, p), limited, fma(p, m, bias));
+    const auto infinite = abs(scale) > largest_finite<V>();
+    if (any(infinite)) [[unlikely]]
+      return select(infinite, select(x <= V(0), bias, fma(scale * m, m, bias)), y);
+    return y;
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V scale, V) {
-    return select(x > V(0), gradient(g, product(scale + scale, x)), flat(g, x));
+    return gradient_where((x > V(0)) & not_zero(scale), g, (scale + scale) * x, x);
   }
   // What root = sqrt(x) lacks to be the root of x + low, for x > 0.
   template <class V>
@@ -220,6 +247,9 @@ struct StarRelu {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V, V) {
     terms[0] = select(x > V(0), product(g, x * x), flat(g, x));
     terms[1] = select(unordered(x, x), x, g);
+  }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide scale, Wide) {
+    return curved(x > Wide(0), scale + scale, x);
   }
 };
 
@@ -246,6 +276,7 @@ struct Identity {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, y);
   }
+  using Curvature = Linear<0>;
 };
 
 }  // namespace

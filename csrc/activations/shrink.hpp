@@ -1,6 +1,7 @@
 // Zero on one side of a threshold, or between two.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
 #include "../math/tanh.hpp"
 #include "info.hpp"
@@ -45,6 +46,7 @@ struct Threshold {
     terms[0] = flat(g, nan_from(border, x));
     terms[1] = pass(x <= border, g, nan_from(border, x));
   }
+  using Curvature = Linear<1>;
 };
 
 struct ThresholdedRelu {
@@ -77,12 +79,13 @@ struct ThresholdedRelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V theta) {
     return backward(g, y, theta);
   }
+  using Curvature = Linear<1>;
 };
 
 // +0 for what lies in the dead zone of a shrink, but for zeros, which keep their sign; NaN stays NaN.
 template <class V>
-HALFWAVE_INLINE V dead(V x, V lambda) {
-  return nan_from(lambda, select(abs(x) > V(0), V(0), x));
+HALFWAVE_INLINE V dead(V x) {
+  return min(V(0), max(V(0), x));
 }
 
 constexpr Condition lambd_not_negative = {"lambd must be >= 0", [](const double* p) { return !(p[0] < 0); }};
@@ -99,13 +102,16 @@ struct SoftShrink {
       .domain = lambd_not_negative,
       .from_output_domain = lambd_not_negative,
       .from_output = "1 if y != 0 else 0, the same as from x",
-      .forward = {0.5, 0.5, true},
+      .forward = {0.5, 0.5, Doubt::never},
   };
   static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lambda) {
-    return select(abs(x) > lambda, x - copysign(lambda, x), select(unordered(x, x), x, dead(x, lambda)));
+    // In the dead zone x - x, and -0 - (+0) for -0. Not so if lambda is infinite, or an array's element out of range.
+    if (any((lambda < V(0)) | unordered(lambda - lambda, lambda))) [[unlikely]]
+      return nan_from(lambda, select(abs(x) > max(V(0), lambda), x - times_sign(lambda, x), dead(x)));
+    return x - (max(-lambda, min(lambda, x)) + V(0));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lambda) {
@@ -119,6 +125,7 @@ struct SoftShrink {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V lambda) {
     terms[0] = select(abs(x) > lambda, select(x > V(0), -g, g), flat(g, nan_from(lambda, x)));
   }
+  using Curvature = Linear<1>;
 };
 
 struct HardShrink {
@@ -138,7 +145,7 @@ struct HardShrink {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lambda) {
-    return select(abs(x) > lambda, x, select(unordered(x, x), x, dead(x, lambda)));
+    return nan_from(lambda, select((abs(x) > V(0)) & (abs(x) <= lambda), V(0), x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lambda) {
@@ -148,6 +155,7 @@ struct HardShrink {
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V lambda) {
     return SoftShrink::backward_from_output(g, y, lambda);
   }
+  using Curvature = Linear<1>;
 };
 
 struct TanhShrink {
@@ -156,9 +164,11 @@ struct TanhShrink {
       .title = "What the hyperbolic tangent leaves.",
       .formula = "x - tanh(x)",
       .derivative = "tanh(x)**2",
+      .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
-      .forward = {1, 1},
-      .backward = {1, 1},
+      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
+      .backward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {0.51f, 3},
   };
 
   // a - tanh(a) for a = |x| up to a border, as high + low, scaled so that a subnormal result is rounded once. Beyond the
@@ -226,6 +236,7 @@ struct TanhShrink {
     const V low = (rest - (tanh - large)) + select(small(a), s.low * unscale, V(0));
     return g * fma(tanh, tanh, V(2) * tanh * low);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(-8, x); }
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The logistic function, what is gated by it, and the hyperbolic tangent.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/logistic.hpp"
 #include "../math/pieces.hpp"
 #include "../math/tanh.hpp"
@@ -15,12 +16,14 @@ struct Sigmoid {
       .title = "Logistic function.",
       .formula = "1 / (1 + exp(-x))",
       .derivative = "sigmoid(x) * sigmoid(-x)",
+      .curvature = "-sigmoid(x) * sigmoid(-x) * tanh(x / 2)",
       .source = "P.-F. Verhulst, Notice sur la loi que la population suit dans son accroissement, 1838.",
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
-      .forward = {2, 2},
-      .backward = {1, 2},
-      .backward_from_output = {2, 2, true},
+      .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward_from_output = {2, 2, Doubt::never},
+      .second_derivative = {0.51f, 3},
   };
 
   template <class V>
@@ -36,6 +39,7 @@ struct Sigmoid {
     const V inside = max(V(0), min(V(1), y));
     return g * (inside * (V(1) - inside));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(1, Wide(0.5) * x); }
 };
 
 struct Silu {
@@ -44,10 +48,12 @@ struct Silu {
       .title = "Sigmoid linear unit, also called swish.",
       .formula = "x * sigmoid(x)",
       .derivative = "s * (1 + x * (1 - s)), s = sigmoid(x)",
+      .curvature = "s * (1 - s) * (2 - x * tanh(x / 2)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {1.25f, 2},
-      .backward = {2, 2},
+      .forward = {1.25f, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {0.51f, 3},
   };
 
   template <class V>
@@ -72,6 +78,9 @@ struct Silu {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * derivative(x);
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    return gate_curvature(Wide(1), Wide(0), min(Wide(ExpRange<double>::any), abs(x)), Wide(0));
+  }
 };
 
 struct Swish {
@@ -80,10 +89,12 @@ struct Swish {
       .title = "Sigmoid linear unit with a learned steepness.",
       .formula = "x * sigmoid(beta * x)",
       .derivative = "s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
+      .curvature = "beta * s * (1 - s) * (2 - beta * x * tanh(beta * x / 2)), s = sigmoid(beta * x)",
       .source = "P. Ramachandran, B. Zoph and Q. V. Le, Searching for activation functions, 2017, arXiv:1710.05941.",
       .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
-      .forward = {2, 2},
-      .backward = {2, 2},
+      .forward = {2, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {0.51f, 3.5},
   };
 
   // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
@@ -148,6 +159,10 @@ struct Swish {
     const V low = fma(fms(m, f, once), m, fms(once, m, twice));
     terms[0] = product(g, twice + select(twice <= largest_finite<V>(), low, V(0)));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide beta) {
+    const Exponent<Wide> e(beta, x);
+    return gate_curvature(beta, Wide(0), e.magnitude(), e.magnitude_low());
+  }
 };
 
 struct QuickGelu {
@@ -156,9 +171,11 @@ struct QuickGelu {
       .title = "Approximation of GELU by a sigmoid.",
       .formula = "x * sigmoid(1.702 * x)",
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
+      .curvature = "1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2},
-      .backward = {2, 2},
+      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::beyond_range_away},
+      .second_derivative = {0.51f, 3.5},
   };
 
   // 1.702 * m in two parts, for a magnitude clipped to where the tail is 0.
@@ -191,6 +208,11 @@ struct QuickGelu {
     else
       return g * mirrored(x, by_formula());
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    const Argument<Wide> t(x);
+    using K = QuickGeluConstants<double>;
+    return gate_curvature(Wide(K::beta), Wide(K::beta_low), t.a, t.low);
+  }
 };
 
 struct GeluTanh {
@@ -199,9 +221,11 @@ struct GeluTanh {
       .title = "Approximation of GELU by a hyperbolic tangent.",
       .formula = "x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 * x**3)",
       .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
+      .curvature = "s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2},
-      .backward = {2, 2},
+      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .second_derivative = {0.51f, 3.5},
   };
 
   // 2u = m * (A + B*m^2), for a magnitude m clipped to where the tail is 0, and x * d(2u)/dx = m * (A + 3*B*m^2), each in two
@@ -216,9 +240,15 @@ struct GeluTanh {
       square = m * m;
       square_low = fms(m, m, square);
     }
-    HALFWAVE_INLINE V product_with(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
+    // A + b*m^2
+    HALFWAVE_INLINE V line(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
       const V h = fma(square, V(b), V(K::a));
-      const V h_low = fma(square, V(b), V(K::a) - h) + fma(square, V(b_low), fma(square_low, V(b), V(K::a_low)));
+      low = fma(square, V(b), V(K::a) - h) + fma(square, V(b_low), fma(square_low, V(b), V(K::a_low)));
+      return h;
+    }
+    HALFWAVE_INLINE V product_with(typename V::Scalar b, typename V::Scalar b_low, V& low) const {
+      V h_low;
+      const V h = line(b, b_low, h_low);
       const V p = m * h;
       low = fma(m, h_low, fms(m, h, p));
       return p;
@@ -244,6 +274,26 @@ struct GeluTanh {
     const V tail = near_root<GeluTanhDerivativeRoot<typename V::Scalar>>(x, far);
     return g * mirrored(x, tail);
   }
+  // With t = 2u, t' = A + 3*B*x^2 and v = x*t', it is sigmoid'(t) * (t' * (4 - v * tanh(t/2)) - 2A), tanh(t/2) being
+  // 1 - 2 * sigmoid(-t). The terms cancel near the root, and are kept in two parts.
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    using K = GeluTanhConstants<double>;
+    const Argument<Wide> t(x);
+    Wide a_low, v_low, slope_low;
+    const Wide a = t.twice_u(a_low), v = t.slope(v_low), slope = t.line(K::b3, K::b3_low, slope_low);
+    const LogisticTail<Wide> f(a, a_low);
+
+    const Wide twice = v + v, lower = f.quotient() * f.u;
+    const Wide linear = Wide(4) - v, rising = twice * lower;
+    const Wide sum = linear + rising;
+    const Wide sum_low = (((Wide(4) - linear) - v) - v_low) +
+                         ((rising - (sum - linear)) + fma(v_low + v_low, lower, fms(twice, lower, rising)));
+    const Wide p = slope * sum;
+    const Wide p_low = fma(slope, sum_low, fma(slope_low, sum, fms(slope, sum, p)));
+    const Wide bracket = (p - Wide(2 * K::a)) + (p_low - Wide(2 * K::a_low));
+    const Wide near = near_root<GeluTanhSecondDerivativeRoot<double>>(t.m, bracket * logistic_slope(f, 1));
+    return with_tail(near, bracket, a, a_low);
+  }
 };
 
 struct Tanh {
@@ -252,12 +302,14 @@ struct Tanh {
       .title = "Hyperbolic tangent.",
       .formula = "tanh(x)",
       .derivative = "1 - tanh(x)**2",
+      .curvature = "-2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient backprop, 1998.",
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
-      .forward = {1, 1},
-      .backward = {1, 2},
-      .backward_from_output = {2, 2, true},
+      .forward = {1, 1, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward_from_output = {2, 2, Doubt::never},
+      .second_derivative = {0.51f, 3},
   };
 
   template <class V>
@@ -274,6 +326,8 @@ struct Tanh {
     const V inside = max(V(-1), min(V(1), y));
     return g * ((V(1) - inside) * (V(1) + inside));
   }
+  // tanh''(x) = 8 * sigmoid''(2x)
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(8, x); }
 };
 
 }  // namespace

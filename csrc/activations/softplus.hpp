@@ -1,6 +1,7 @@
 // Softplus and what is made of it.
 #pragma once
 
+#include "../math/curvature.hpp"
 #include "../math/log1p.hpp"
 #include "../math/logistic.hpp"
 #include "info.hpp"
@@ -14,6 +15,7 @@ struct Softplus {
       .title = "Smooth rectifier, without a threshold beyond which it would be the identity.",
       .formula = "log(1 + exp(beta * x)) / beta",
       .derivative = "sigmoid(beta * x)",
+      .curvature = "beta * s * (1 - s), s = sigmoid(beta * x)",
       .source = "C. Dugas, Y. Bengio, F. Bélisle, C. Nadeau and R. Garcia, Incorporating second-order functional "
                 "knowledge for "
                 "better option pricing, NeurIPS 2000.",
@@ -21,9 +23,10 @@ struct Softplus {
       .domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {2, 2, Doubt::never},
+      .second_derivative = {0.51f, 2},
   };
 
   // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
@@ -74,6 +77,10 @@ struct Softplus {
     const V y = quotient(once, once_low, beta, low);
     terms[0] = product(g, -(y + low));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide beta) {
+    const Exponent<Wide> e(beta, x);
+    return times_logistic_slope(beta, e.magnitude(), e.magnitude_low());
+  }
 };
 
 struct LogSigmoid {
@@ -82,11 +89,13 @@ struct LogSigmoid {
       .title = "Logarithm of the logistic function.",
       .formula = "-log(1 + exp(-x))",
       .derivative = "sigmoid(-x)",
+      .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {2, 2},
-      .backward = {2, 2},
-      .backward_from_output = {2, 2},
+      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {2, 2, Doubt::never},
+      .second_derivative = {0.51f, 1},
   };
 
   template <class V>
@@ -102,6 +111,7 @@ struct LogSigmoid {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return g * -expm1(min(V(0), y));
   }
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return times_logistic_slope(Wide(-1), abs(x), Wide(0)); }
 };
 
 struct Mish {
@@ -110,9 +120,12 @@ struct Mish {
       .title = "Self-regularised non-monotone activation.",
       .formula = "x * tanh(log(1 + exp(x)))",
       .derivative = "t + x * (1 - t**2) * sigmoid(x), t = tanh(log(1 + exp(x)))",
+      .curvature =
+          "4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x)",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
-      .forward = {1.25f, 2},
-      .backward = {2, 2},
+      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::at_midpoints},
+      .second_derivative = {0.51f, 3.5},
   };
 
   // tanh(softplus(x)) = h / d with e = e^x, h = e * (e + 2) and d = h + 2, each in two parts; `scaled` and h are times
@@ -184,6 +197,44 @@ struct Mish {
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * derivative(x);
+  }
+  // With c = 4 + 2x, 8 + 2x, 6 - 3x, 2 - 2x and e = e^x it is
+  //
+  //   4e * (c0 + e*(c1 + e*(c2 + e*c3))) / (2 + 2e + e^2)^3,
+  //
+  // and with v = 1/e, for x > 0, the same backwards: 4v^2 * (c3 + v*(c2 + v*(c1 + v*c0))) / (1 + 2v + 2v^2)^3. Near the two
+  // roots c0, or c3, is exact.
+  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
+    using Range = DecayRange<double>;
+    const Wide t = clip_magnitude(x, Range::largest);
+    const Decay<Wide> decay(abs(t), Wide(0));
+    const Wide v = decay.value, v_low = decay.value_low;
+    const auto rising = t > Wide(0);
+
+    const Wide c0 = fma(Wide(2), t, Wide(4)), c1 = fma(Wide(2), t, Wide(8));
+    const Wide c2 = fnma(Wide(3), t, Wide(6)), c3 = fnma(Wide(2), t, Wide(2));
+    const Wide inner = fma(v, fma(v, select(rising, c0, c3), select(rising, c1, c2)), select(rising, c2, c1));
+    const Wide first = select(rising, c3, c0), rest = v * inner;
+    const Wide n = first + rest;
+    const Wide n_low = exact_sum_low(first, rest, n) + fma(v_low, inner, fms(v, inner, rest));
+
+    const Wide constant = select(rising, Wide(1), Wide(2)), square = select(rising, Wide(2), Wide(1));
+    const Wide linear = fma(v, square, Wide(2));
+    const Wide d = fma(v, linear, constant);
+    const Wide d_low =
+        fma(v, linear, constant - d) + fma(v, fma(v, square, Wide(2) - linear), v_low * fma(v, square, linear));
+    const Wide d2 = d * d, d3 = d2 * d;
+    const Wide d3_low = fma(d, fms(d, d, d2), fms(d2, d, d3)) + Wide(3) * d2 * d_low;
+    const Wide reciprocal = Wide(1) / d3;
+    const Wide q = n * reciprocal;
+    const Wide q_low = (fnma(q, d3, n) + fnma(q, d3_low, n_low)) * reciprocal;
+
+    const Wide power = select(rising, v * decay.scaled, decay.scaled);
+    const Wide power_low =
+        select(rising, fma(Wide(2) * v, decay.scaled_low, fms(v, decay.scaled, power)), decay.scaled_low);
+    const Wide far = fma(q, power, fma(q, power_low, q_low * power)) * Wide(4 * Range::unscale);
+    return near_root<MishSecondDerivativeLowerRoot<double>>(x,
+                                                            near_root<MishSecondDerivativeUpperRoot<double>>(x, far));
   }
 
  private:

@@ -205,6 +205,78 @@ struct MishDerivativeRoot<double> {
   static constexpr double slope_low = -0x1.77169a374131ep-56;
 };
 
+// silu''(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct SiluSecondDerivativeRoot;
+
+template <>
+struct SiluSecondDerivativeRoot<double> {
+  static constexpr double root = 0x1.331e23ad9de11p+1;
+  static constexpr double value = 0x1.37c4b03b5ca9p-56;
+  static constexpr double radius = 0x1.8p-2;
+  // (silu''(root + d) - silu''(root))/d for |d| < radius; 15 terms, relative error 2^-54.1.
+  static constexpr double slope[15] = {
+      -0x1.76e8b4eb0ea43p-4, 0x1.388203715b24p-4, -0x1.706e66bf35eddp-6, -0x1.e178d8d23c8d3p-10, 0x1.fa4e9f73fb411p-9,
+      -0x1.662f848c80ab5p-10, 0x1.e2e4a73e0dcbfp-14, 0x1.94804a83fed8cp-14, -0x1.8e0bcf87e2c8bp-15,
+      0x1.1af283a15def7p-17, 0x1.4ea5d780a3844p-20, -0x1.3fd3c9d78a15p-20, 0x1.4f2db0ead5c55p-22,
+      -0x1.6d6739e3c6612p-28, -0x1.3f6ae06d928p-26
+  };
+};
+
+// gelu_tanh''(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct GeluTanhSecondDerivativeRoot;
+
+template <>
+struct GeluTanhSecondDerivativeRoot<double> {
+  static constexpr double root = 0x1.6b23142700629p+0;
+  static constexpr double value = 0x1.3190cbb784445p-55;
+  static constexpr double radius = 0x1.4p-2;
+  // (gelu_tanh''(root + d) - gelu_tanh''(root))/d for |d| < radius; 16 terms, relative error 2^-57.2.
+  static constexpr double slope[16] = {
+      -0x1.a360c3e39b759p-2, 0x1.ba73788e0f42fp-2, -0x1.0bae22979213ep-7, -0x1.49ec14523ab1cp-3, 0x1.d0e682b09ef19p-5,
+      0x1.4842653d76961p-6, -0x1.11cd249f87d58p-6, 0x1.9022fb2ed824fp-11, 0x1.5a7bda04414a8p-9, -0x1.89f5ccba75015p-11,
+      -0x1.1275eee988034p-12, 0x1.717f4b39577bbp-13, 0x1.a2799a41e5b04p-18, -0x1.e889ac800ae24p-16,
+      0x1.206d150651fdap-18, 0x1.c0336cfeeecbcp-19
+  };
+};
+
+// mish''(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct MishSecondDerivativeLowerRoot;
+
+template <>
+struct MishSecondDerivativeLowerRoot<double> {
+  static constexpr double root = -0x1.20d0f116eb001p+1;
+  static constexpr double value = 0x1.ad7257a2e0927p-57;
+  static constexpr double radius = 0x1.8p-2;
+  // (mish''(root + d) - mish''(root))/d for |d| < radius; 16 terms, relative error 2^-54.5.
+  static constexpr double slope[16] = {
+      0x1.bd7543d635e4p-4, 0x1.956e15ad4977cp-4, 0x1.321192f866b2bp-5, 0x1.b79f54f63a8cap-9, -0x1.fa00ae6574c1ep-9,
+      -0x1.451146d8084d8p-9, -0x1.9fa64b53fd527p-11, -0x1.ba03027a334fap-14, 0x1.4dba012c32601p-15,
+      0x1.0e6f77e4c6e2bp-15, 0x1.86cbd1b70b1efp-17, 0x1.2705a0b4e29eep-19, -0x1.9e4583edfc289p-23,
+      -0x1.6613e663b3bc7p-22, -0x1.235ae08c32c96p-23, -0x1.6e8e40972d48cp-26
+  };
+};
+
+// mish''(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
+template <class T>
+struct MishSecondDerivativeUpperRoot;
+
+template <>
+struct MishSecondDerivativeUpperRoot<double> {
+  static constexpr double root = 0x1.7d9612a44004p+0;
+  static constexpr double value = 0x1.2f40c19e5b751p-56;
+  static constexpr double radius = 0x1.4p-2;
+  // (mish''(root + d) - mish''(root))/d for |d| < radius; 16 terms, relative error 2^-55.7.
+  static constexpr double slope[16] = {
+      -0x1.d8765d356c1bp-3, 0x1.2005f89b94e15p-2, -0x1.467b383afa855p-4, -0x1.11016a32be93ap-4, 0x1.eb6dcd56f8823p-5,
+      -0x1.24b1188f52129p-7, -0x1.79fcae58dafcp-7, 0x1.caeea1a618d1fp-8, -0x1.1990dc32e70efp-12, -0x1.6f586956a4bdap-10,
+      0x1.3ee9c4e3a1a52p-11, 0x1.80d37a0cb4401p-15, -0x1.1feee9e4bcfd5p-13, 0x1.6aa379e9e303fp-15,
+      0x1.5c2a6f9fec6bdp-17, -0x1.6b9a4fc30019dp-17
+  };
+};
+
 // silu_derivative(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, i = rint(min(near_steps a,
 // far_steps a + 1)). Each is about its right end, but for the one about the zero.
 template <class T>

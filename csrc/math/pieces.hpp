@@ -44,6 +44,34 @@ HALFWAVE_INLINE V gradient(V g, V d) {
   return g * d;
 }
 
+// The gradient g * d where the function is not flat. x is what else may be NaN. Were it not for NaN and for 0 times infinity,
+// which is 0, a product and a selection would do.
+template <class V>
+HALFWAVE_INLINE V gradient_where(typename V::Mask where, V g, V d, V x) {
+  const V inner = g * d;
+  if (any(unordered(inner, x))) [[unlikely]]
+    return select(where, product(g, d), flat(g, x));
+  return select(where, inner, V(0));
+}
+
+// Whether a slope makes a piece of a function anything but flat.
+template <class V>
+HALFWAVE_INLINE typename V::Mask not_zero(V slope) {
+  return (abs(slope) > V(0)) | unordered(slope, slope);
+}
+
+// finite_for where `slope` is a parameter, which is seldom 0.
+template <class V>
+HALFWAVE_INLINE V finite_for_slope(V slope, V x) {
+  if (any(slope == V(0))) [[unlikely]]
+    return finite_for(slope, x);
+  return x;
+}
+template <class V>
+HALFWAVE_INLINE V scaled(V slope, V x) {
+  return slope * finite_for_slope(slope, x);
+}
+
 // (a + a_low) / b in two parts, or infinite.
 template <class V>
 HALFWAVE_INLINE V quotient(V a, V a_low, V b, V& low) {
@@ -82,20 +110,14 @@ HALFWAVE_INLINE V clip(V x, V low, V high) {
   return nan_from(low, nan_from(high, min(high, max(low, x))));
 }
 
-// 1/d in two parts. To multiply by them is as precise as to divide by d. The high part is rounded down to where thrice it is
-// exact, so that the low one is positive, and the sign of zero survives.
-template <int d, class T>
-struct Reciprocal {
-  static_assert(d == 3 || d == 6);
-  static constexpr T high = T(sizeof(T) == 4 ? 0x1.555554p-3 : 0x1.5555555555554p-3) * (6 / d);
-  static constexpr T low = (1 - d * high) / d;
-};
-
-// (x + x_low) / d.
+// x/d + 1/2, whose root is at -d/2. 1/d is taken in two parts, for which the high one is short enough that thrice it is
+// exact: then the root is exact, and either part vanishes there.
 template <int d, class V>
-HALFWAVE_INLINE V divided_by(V x, V x_low) {
-  using K = Reciprocal<d, typename V::Scalar>;
-  return fma(x, V(K::high), fma(x, V(K::low), x_low * V(K::high)));
+HALFWAVE_INLINE V ratio_plus_half(V x) {
+  static_assert(d == 3 || d == 6);
+  using T = typename V::Scalar;
+  constexpr T high = T(sizeof(T) == 4 ? 0x1.555554p-3 : 0x1.5555555555554p-3) * (6 / d), low = (1 - d * high) / d;
+  return fma(x + V(T(d) / 2), V(low), fma(x, V(high), V(high * d / 2)));
 }
 
 }  // namespace

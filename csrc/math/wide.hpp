@@ -5,6 +5,8 @@
 namespace halfwave {
 namespace {
 
+using Wide = Vec<double>;
+
 // f of the operands as doubles, rounded back.
 template <class F, class... V>
 HALFWAVE_INLINE Vec<float> in_double(F f, V... operands) {

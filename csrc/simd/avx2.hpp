@@ -14,6 +14,7 @@ struct MaskFloat {
   friend HALFWAVE_INLINE MaskFloat operator&(MaskFloat a, MaskFloat b) { return {_mm256_and_ps(a.v, b.v)}; }
   friend HALFWAVE_INLINE MaskFloat operator|(MaskFloat a, MaskFloat b) { return {_mm256_or_ps(a.v, b.v)}; }
   friend HALFWAVE_INLINE bool any(MaskFloat m) { return _mm256_movemask_ps(m.v) != 0; }
+  friend HALFWAVE_INLINE uint64_t lane_bits(MaskFloat m) { return uint64_t(_mm256_movemask_ps(m.v)); }
 };
 
 template <>
@@ -29,6 +30,11 @@ struct Vec<float> {
 
   static HALFWAVE_INLINE __m256i first(size_t n) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first_lanes + 8 - n));
+  }
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) {
+    const __m256i own = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(int(bits)), own);
+    return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(set, own))};
   }
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm256_maskload_ps(p, first(n)); }
@@ -79,6 +85,7 @@ struct MaskDouble {
   friend HALFWAVE_INLINE MaskDouble operator&(MaskDouble a, MaskDouble b) { return {_mm256_and_pd(a.v, b.v)}; }
   friend HALFWAVE_INLINE MaskDouble operator|(MaskDouble a, MaskDouble b) { return {_mm256_or_pd(a.v, b.v)}; }
   friend HALFWAVE_INLINE bool any(MaskDouble m) { return _mm256_movemask_pd(m.v) != 0; }
+  friend HALFWAVE_INLINE uint64_t lane_bits(MaskDouble m) { return uint64_t(_mm256_movemask_pd(m.v)); }
 };
 
 template <>
@@ -94,6 +101,11 @@ struct Vec<double> {
 
   static HALFWAVE_INLINE __m256i first(size_t n) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first_lanes + 8 - 2 * n));
+  }
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) {
+    const __m256i own = _mm256_setr_epi64x(1, 2, 4, 8);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi64x(int64_t(bits)), own);
+    return {_mm256_castsi256_pd(_mm256_cmpeq_epi64(set, own))};
   }
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm256_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm256_maskload_pd(p, first(n)); }
@@ -149,10 +161,6 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return _mm256_set_m128(_mm256_cvtpd_ps(high.v), _mm256_cvtpd_ps(low.v));
 }
 
-HALFWAVE_INLINE Vec<float> add_where(MaskFloat m, Vec<float> a, Vec<float> b) {
-  return _mm256_add_ps(a.v, _mm256_and_ps(m.v, b.v));
-}
-
 HALFWAVE_INLINE __m256i rounded_to_bfloat(Vec<float> a) {
   const __m256i bits = _mm256_castps_si256(a.v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -175,13 +183,44 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
                     _mm256_add_epi32(_mm256_castps_si256(odd.v), half));
 }
 
-template <int dropped, int margin>
-HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a) {
-  constexpr int half = 1 << (dropped - 1);
-  const __m256i shifted = _mm256_add_epi32(_mm256_castps_si256(a.v), _mm256_set1_epi32(half + margin));
-  const __m256i distance = _mm256_and_si256(shifted, _mm256_set1_epi32(2 * half - 1));
-  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(2 * margin + 1), distance))};
+struct Closeness {
+  __m256i v;
+  static HALFWAVE_INLINE Closeness least() { return {_mm256_set1_epi16(0x7fff)}; }
+  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {_mm256_min_epi16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskFloat operator<=(Closeness a, int limit) {
+    const __m256i above = _mm256_set1_epi32((limit + 1) * (1 << 16));
+    return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(above, _mm256_slli_epi32(a.v, 16)))};
+  }
+};
+template <int dropped>
+HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  return {_mm256_slli_epi32(margin == 0 ? bits : _mm256_add_epi32(bits, _mm256_set1_epi32(margin)), 16 - dropped)};
 }
+
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(narrow), 16));
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) {
+  const __m256i wide = _mm256_srli_epi32(rounded_to_bfloat(a), 16);
+  const __m128i narrow = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow);
+}
+// Doubled, so that the sign drops out.
+struct Magnitudes {
+  __m256i v;
+  static HALFWAVE_INLINE Magnitudes zero() { return {_mm256_setzero_si256()}; }
+  static HALFWAVE_INLINE Magnitudes load(const uint16_t* p) {
+    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm256_add_epi16(words, words)};
+  }
+  friend HALFWAVE_INLINE Magnitudes max(Magnitudes a, Magnitudes b) { return {_mm256_max_epu16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) {
+    const __m256i excess = _mm256_subs_epu16(a.v, _mm256_set1_epi16(short(2 * limit)));
+    return _mm256_testz_si256(excess, excess) == 0;
+  }
+};
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

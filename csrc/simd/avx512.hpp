@@ -17,6 +17,7 @@ struct Vec<float> {
   HALFWAVE_INLINE Vec(__m512 x) : v(x) {}
   HALFWAVE_INLINE Vec(float x) : v(_mm512_set1_ps(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) { return Mask(bits); }
   static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
@@ -76,6 +77,7 @@ struct Vec<double> {
   HALFWAVE_INLINE Vec(__m512d x) : v(x) {}
   HALFWAVE_INLINE Vec(double x) : v(_mm512_set1_pd(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) { return Mask(bits); }
   static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm512_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
@@ -125,6 +127,7 @@ struct Vec<double> {
 };
 
 HALFWAVE_INLINE bool any(unsigned m) { return m != 0; }
+HALFWAVE_INLINE uint64_t lane_bits(unsigned m) { return m; }
 
 HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
   low = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v));
@@ -134,41 +137,70 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low.v)), _mm512_cvtpd_ps(high.v), 1);
 }
 
-HALFWAVE_INLINE Vec<float> add_where(__mmask16 m, Vec<float> a, Vec<float> b) {
-  return _mm512_mask_add_ps(a.v, m, a.v, b.v);
-}
-
-HALFWAVE_INLINE __m512i rounded_to_bfloat(Vec<float> a) {
-  const __m512i bits = _mm512_castps_si512(a.v);
-  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
-  const __m512i down = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
-  return _mm512_mask_add_epi32(down, odd, bits, _mm512_set1_epi32(0x8000));
-}
 HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float>& odd) {
   const __m512i both = _mm512_loadu_si512(p);
   even = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
   odd = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(int(0xffff0000u))));
 }
-HALFWAVE_INLINE void store_high_halves(uint16_t* p, __m512i even, __m512i odd) {
-  _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(even, 16), odd));
+constexpr __mmask32 odd_words = 0xaaaaaaaau;
+HALFWAVE_INLINE __m512i high_halves(__m512i even, __m512i odd) {
+  return _mm512_mask_blend_epi16(odd_words, _mm512_srli_epi32(even, 16), odd);
 }
 // Not by vcvtneps2bf16, which takes subnormal numbers for zeros.
 HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  store_high_halves(p, rounded_to_bfloat(even), rounded_to_bfloat(odd));
+  const __m512i a = _mm512_castps_si512(even.v), b = _mm512_castps_si512(odd.v);
+  const __m512i high = high_halves(a, b);
+  const __m512i low = _mm512_mask_blend_epi16(odd_words, a, _mm512_slli_epi32(b, 16));
+  // A half of a unit goes up where the unit is odd: made more than a half by the unit's last bit.
+  constexpr int or_and = 0xf8;  // ternary truth table of  a | (b & c)
+  const __m512i rest = _mm512_ternarylogic_epi32(low, high, _mm512_set1_epi16(1), or_and);
+  const __mmask32 up = _mm512_cmpgt_epu16_mask(rest, _mm512_set1_epi16(short(0x8000)));
+  _mm512_storeu_si512(p, _mm512_mask_sub_epi16(high, up, high, _mm512_set1_epi16(-1)));
 }
 HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
   const __m512i half = _mm512_set1_epi32(0x8000);
-  store_high_halves(p, _mm512_add_epi32(_mm512_castps_si512(even.v), half),
-                    _mm512_add_epi32(_mm512_castps_si512(odd.v), half));
+  _mm512_storeu_si512(p, high_halves(_mm512_add_epi32(_mm512_castps_si512(even.v), half),
+                                     _mm512_add_epi32(_mm512_castps_si512(odd.v), half)));
 }
 
-template <int dropped, int margin>
-HALFWAVE_INLINE __mmask16 near_midpoint(Vec<float> a) {
-  constexpr int half = 1 << (dropped - 1);
-  const __m512i shifted = _mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(half + margin));
-  const __m512i distance = _mm512_and_si512(shifted, _mm512_set1_epi32(2 * half - 1));
-  return _mm512_cmple_epi32_mask(distance, _mm512_set1_epi32(2 * margin));
+struct Closeness {
+  __m512i v;
+  static HALFWAVE_INLINE Closeness least() { return {_mm512_set1_epi16(0x7fff)}; }
+  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {_mm512_min_epi16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE __mmask16 operator<=(Closeness a, int limit) {
+    return _mm512_cmplt_epi32_mask(_mm512_slli_epi32(a.v, 16), _mm512_set1_epi32((limit + 1) * (1 << 16)));
+  }
+};
+template <int dropped>
+HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  return {_mm512_slli_epi32(margin == 0 ? bits : _mm512_add_epi32(bits, _mm512_set1_epi32(margin)), 16 - dropped)};
 }
+
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16));
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+
+// Doubled, so that the sign drops out.
+struct Magnitudes {
+  __m512i v;
+  static HALFWAVE_INLINE Magnitudes zero() { return {_mm512_setzero_si512()}; }
+  static HALFWAVE_INLINE Magnitudes load(const uint16_t* p) {
+    const __m512i words = _mm512_loadu_si512(p);
+    return {_mm512_add_epi16(words, words)};
+  }
+  friend HALFWAVE_INLINE Magnitudes max(Magnitudes a, Magnitudes b) { return {_mm512_max_epu16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) {
+    return _mm512_cmpgt_epu16_mask(a.v, _mm512_set1_epi16(short(2 * limit))) != 0;
+  }
+};
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

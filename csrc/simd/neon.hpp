@@ -11,6 +11,10 @@ struct MaskFloat {
   friend HALFWAVE_INLINE MaskFloat operator&(MaskFloat a, MaskFloat b) { return {vandq_u32(a.v, b.v)}; }
   friend HALFWAVE_INLINE MaskFloat operator|(MaskFloat a, MaskFloat b) { return {vorrq_u32(a.v, b.v)}; }
   friend HALFWAVE_INLINE bool any(MaskFloat m) { return vmaxvq_u32(m.v) != 0; }
+  friend HALFWAVE_INLINE uint64_t lane_bits(MaskFloat m) {
+    const uint32x4_t own = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(m.v, own));
+  }
 };
 
 template <>
@@ -24,6 +28,10 @@ struct Vec<float> {
   HALFWAVE_INLINE Vec(float32x4_t x) : v(x) {}
   HALFWAVE_INLINE Vec(float x) : v(vdupq_n_f32(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) {
+    const uint32x4_t own = {1, 2, 4, 8};
+    return {vtstq_u32(vdupq_n_u32(uint32_t(bits)), own)};
+  }
   static HALFWAVE_INLINE Vec load(const float* p) { return vld1q_f32(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) {
     float padded[lanes] = {};
@@ -88,6 +96,10 @@ struct MaskDouble {
   friend HALFWAVE_INLINE MaskDouble operator&(MaskDouble a, MaskDouble b) { return {vandq_u64(a.v, b.v)}; }
   friend HALFWAVE_INLINE MaskDouble operator|(MaskDouble a, MaskDouble b) { return {vorrq_u64(a.v, b.v)}; }
   friend HALFWAVE_INLINE bool any(MaskDouble m) { return vmaxvq_u32(vreinterpretq_u32_u64(m.v)) != 0; }
+  friend HALFWAVE_INLINE uint64_t lane_bits(MaskDouble m) {
+    const uint64x2_t own = {1, 2};
+    return vaddvq_u64(vandq_u64(m.v, own));
+  }
 };
 
 template <>
@@ -101,6 +113,10 @@ struct Vec<double> {
   HALFWAVE_INLINE Vec(float64x2_t x) : v(x) {}
   HALFWAVE_INLINE Vec(double x) : v(vdupq_n_f64(x)) {}
 
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) {
+    const uint64x2_t own = {1, 2};
+    return {vtstq_u64(vdupq_n_u64(bits), own)};
+  }
   static HALFWAVE_INLINE Vec load(const double* p) { return vld1q_f64(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) {
     double padded[lanes] = {};
@@ -166,10 +182,6 @@ HALFWAVE_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return vcombine_f32(vcvt_f32_f64(low.v), vcvt_f32_f64(high.v));
 }
 
-HALFWAVE_INLINE Vec<float> add_where(MaskFloat m, Vec<float> a, Vec<float> b) {
-  return a + Vec<float>(vreinterpretq_f32_u32(vandq_u32(m.v, vreinterpretq_u32_f32(b.v))));
-}
-
 HALFWAVE_INLINE uint32x4_t rounded_to_bfloat(Vec<float> a) {
   const uint32x4_t bits = vreinterpretq_u32_f32(a.v);
   const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
@@ -191,12 +203,32 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
   store_high_halves(p, vaddq_u32(vreinterpretq_u32_f32(even.v), half), vaddq_u32(vreinterpretq_u32_f32(odd.v), half));
 }
 
-template <int dropped, int margin>
-HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a) {
-  constexpr int half = 1 << (dropped - 1);
-  const uint32x4_t shifted = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(half + margin));
-  return {vcleq_u32(vandq_u32(shifted, vdupq_n_u32(2 * half - 1)), vdupq_n_u32(2 * margin))};
+struct Closeness {
+  int16x8_t v;
+  static HALFWAVE_INLINE Closeness least() { return {vdupq_n_s16(0x7fff)}; }
+  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {vminq_s16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE MaskFloat operator<=(Closeness a, int limit) {
+    const int32x4_t low = vshlq_n_s32(vreinterpretq_s32_s16(a.v), 16);
+    return {vcltq_s32(low, vdupq_n_s32((limit + 1) * (1 << 16)))};
+  }
+};
+template <int dropped>
+HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+  const uint32x4_t bits = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(uint32_t(margin)));
+  return {vreinterpretq_s16_u32(vshlq_n_u32(bits, 16 - dropped))};
 }
+
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) { vst1_u16(p, vshrn_n_u32(rounded_to_bfloat(a), 16)); }
+struct Magnitudes {
+  uint16x8_t v;
+  static HALFWAVE_INLINE Magnitudes zero() { return {vdupq_n_u16(0)}; }
+  static HALFWAVE_INLINE Magnitudes load(const uint16_t* p) { return {vbicq_u16(vld1q_u16(p), vdupq_n_u16(0x8000))}; }
+  friend HALFWAVE_INLINE Magnitudes max(Magnitudes a, Magnitudes b) { return {vmaxq_u16(a.v, b.v)}; }
+  friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) { return vmaxvq_u16(a.v) > limit; }
+};
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }

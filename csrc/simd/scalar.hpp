@@ -31,6 +31,8 @@ struct Vec {
   Vec() = default;
   HALFWAVE_INLINE Vec(T x) : v(x) {}
 
+  // The mask of which bit j tells lane j; `lane_bits` is its inverse.
+  static HALFWAVE_INLINE Mask mask_of(uint64_t bits) { return (bits & 1) != 0; }
   static HALFWAVE_INLINE Vec load(const T* p) {
     T x;
     memcpy(&x, p, sizeof x);
@@ -85,6 +87,7 @@ struct Vec {
 };
 
 HALFWAVE_INLINE bool any(bool m) { return m; }
+HALFWAVE_INLINE uint64_t lane_bits(bool m) { return m; }
 
 // A vector of floats as two vectors of doubles (the second one empty where a single lane leaves nothing for it).
 HALFWAVE_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
@@ -117,9 +120,6 @@ HALFWAVE_INLINE uint16_t half_from_float(float f) {
   return uint16_t(sign | ((rounded - 0x38000000) >> 13));
 }
 
-// a + b where m, for an a that is not -0.
-HALFWAVE_INLINE Vec<float> add_where(bool m, Vec<float> a, Vec<float> b) { return m ? a + b : a; }
-
 // Two vectors of bfloat16, which lie in memory in any order that loads and stores agree on. A NaN has to end in sixteen
 // zeros, as one has that comes from a bfloat16, or from an operation on other numbers.
 HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float>& odd) {
@@ -128,9 +128,12 @@ HALFWAVE_INLINE void load_bfloats(const uint16_t* p, Vec<float>& even, Vec<float
   even = Vec<float>::from_bits(uint32_t(both[0]) << 16);
   odd = Vec<float>::from_bits(uint32_t(both[1]) << 16);
 }
+HALFWAVE_INLINE uint16_t rounded_to_bfloat(Vec<float> a) {
+  const uint32_t bits = Vec<float>::bits(a);
+  return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
 HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); };
-  const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
+  const uint16_t both[2] = {rounded_to_bfloat(even), rounded_to_bfloat(odd)};
   memcpy(p, both, sizeof both);
 }
 // The same where no number is halfway between two others.
@@ -140,14 +143,44 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
   memcpy(p, both, sizeof both);
 }
 
-// Whether the lowest `dropped` bits, which a shorter significand has no room for, are those of the midpoint between two
-// such numbers, or at most `margin` units from it.
-template <int dropped, int margin>
-HALFWAVE_INLINE bool near_midpoint(Vec<float> a) {
-  constexpr uint32_t half = 1u << (dropped - 1);
-  const uint32_t shifted = Vec<float>::bits(a) + half + uint32_t(margin);
-  return (shifted & (2 * half - 1)) <= uint32_t(2 * margin);
+// The lowest 16 bits of each lane, signed, as a measure of how near a number is to the midpoint between two of a significand
+// `dropped` bits shorter: -2^15 at a midpoint and, with a margin, 2^(16 - dropped) more for each unit in the last place
+// above the first that is within the margin.
+struct Closeness {
+  uint32_t v;
+  static HALFWAVE_INLINE Closeness least() { return {0x7fff}; }
+  static constexpr HALFWAVE_INLINE int16_t low(uint32_t bits) { return int16_t(uint16_t(bits)); }
+  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return low(a.v) < low(b.v) ? a : b; }
+  friend HALFWAVE_INLINE bool operator<=(Closeness a, int limit) { return low(a.v) <= limit; }
+};
+template <int dropped>
+HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+  return {(Vec<float>::bits(a) + uint32_t(margin)) << (16 - dropped)};
 }
+
+// One vector in the order of memory.
+HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
+  uint16_t b;
+  memcpy(&b, p, sizeof b);
+  return Vec<float>::from_bits(uint32_t(b) << 16);
+}
+HALFWAVE_INLINE void store_bfloat(uint16_t* p, Vec<float> a) {
+  const uint16_t b = rounded_to_bfloat(a);
+  memcpy(p, &b, sizeof b);
+}
+// The bits of two vectors of 16-bit floats but their signs.
+struct Magnitudes {
+  uint16_t v;
+  static HALFWAVE_INLINE Magnitudes zero() { return {0}; }
+  static HALFWAVE_INLINE Magnitudes load(const uint16_t* p) {
+    uint16_t both[2];
+    memcpy(both, p, sizeof both);
+    const uint16_t even = both[0] & 0x7fff, odd = both[1] & 0x7fff;
+    return {even > odd ? even : odd};
+  }
+  friend HALFWAVE_INLINE Magnitudes max(Magnitudes a, Magnitudes b) { return a.v > b.v ? a : b; }
+  friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) { return a.v > limit; }
+};
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   uint16_t h;

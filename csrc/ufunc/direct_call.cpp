@@ -31,6 +31,60 @@ bool same_layout(PyArrayObject* a, PyArrayObject* b) {
          PyArray_CompareLists(PyArray_STRIDES(a), PyArray_STRIDES(b), PyArray_NDIM(a));
 }
 
+// Arrays of one shape and with the same strides, which may lie between one another, as halves of rows or every second
+// element do.
+class Interlocked {
+ public:
+  Interlocked(PyArrayObject* a, PyArrayObject* b) : item_(PyArray_ITEMSIZE(a)) {
+    const int n = PyArray_NDIM(a);
+    comparable_ = PyArray_NDIM(b) == n && PyArray_ITEMSIZE(b) == item_ &&
+                  PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), n) &&
+                  PyArray_CompareLists(PyArray_STRIDES(a), PyArray_STRIDES(b), n);
+    for (int d = 0; d < n && comparable_; ++d)
+      if (PyArray_DIM(a, d) > 1) comparable_ = add(PyArray_DIM(a, d), std::abs(PyArray_STRIDE(a, d)));
+    comparable_ = comparable_ && !meet(dimensions_, PyArray_BYTES(b) - PyArray_BYTES(a));
+  }
+  bool are_apart() const { return comparable_; }
+
+ private:
+  static constexpr int most = 4;  // dimensions; the search may double with each
+  struct Dimension {
+    npy_intp length, stride;
+  };
+
+  // Keeps the strides in ascending order.
+  bool add(npy_intp length, npy_intp stride) {
+    if (dimensions_ == most || stride == 0) return false;
+    int d = dimensions_++;
+    for (; d > 0 && kept_[d - 1].stride > stride; --d) kept_[d] = kept_[d - 1];
+    kept_[d] = {length, stride};
+    return true;
+  }
+
+  // Whether two elements share a byte, by steps in the inner `n` dimensions, if the first ones are `distance` apart.
+  bool meet(int n, npy_intp distance) const {
+    npy_intp reach = item_;
+    for (int d = 0; d < n; ++d) reach += (kept_[d].length - 1) * kept_[d].stride;
+    if (std::abs(distance) >= reach) return false;
+    if (n == 0) return true;
+    const auto [length, stride] = kept_[n - 1];
+    const npy_intp inner = reach - (length - 1) * stride;
+    for (npy_intp step = (distance - inner) / stride; step <= (distance + inner) / stride; ++step)
+      if (std::abs(step) < length && meet(n - 1, distance - step * stride)) return true;
+    return false;
+  }
+
+  npy_intp item_;
+  Dimension kept_[most];
+  int dimensions_ = 0;
+  bool comparable_;
+};
+
+// Whether arrays may have a byte in common.
+bool overlap(PyArrayObject* a, PyArrayObject* b) {
+  return Extent(a).overlaps(Extent(b)) && !Interlocked(a, b).are_apart();
+}
+
 // Whether the axes are in C order, as far as this array has a say in it: then NumPy allocates the result so.
 bool in_c_order(PyArrayObject* a) {
   npy_intp outer = NPY_MAX_INTP;
@@ -169,16 +223,15 @@ class DirectCall {
 
   bool is_apart(PyObject* const* outputs, int output) const {
     PyArrayObject* out = as_array(outputs[output]);
-    const Extent extent(out);
     for (int k = 0; k < self_.data + self_.parameters; ++k) {
       if (k >= self_.data && !is_array_[k]) continue;
       PyArrayObject* in = as_array(inputs_[k]);
       const bool same = same_layout(in, out) && PyArray_ITEMSIZE(in) == PyArray_ITEMSIZE(out);
-      if (!same && extent.overlaps(Extent(in))) return false;
+      if (!same && overlap(in, out)) return false;
     }
-    if (mask_ && extent.overlaps(Extent(as_array(mask_)))) return false;
+    if (mask_ && overlap(as_array(mask_), out)) return false;
     for (int k = 0; k < output; ++k)
-      if (given_[k] && extent.overlaps(Extent(as_array(outputs[k])))) return false;
+      if (given_[k] && overlap(as_array(outputs[k]), out)) return false;
     return true;
   }
 

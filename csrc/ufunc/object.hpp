@@ -27,7 +27,8 @@ struct Ufunc {
   bool from_output() const { return role == Role::backward_from_output; }
   bool keeps_integers() const { return role == Role::forward && info.keeps_integers; }
   bool is_forward() const {
-    return role == Role::forward || role == Role::forward_with_bias || role == Role::forward_with_residual;
+    return role == Role::forward || role == Role::second_derivative || role == Role::forward_with_bias ||
+           role == Role::forward_with_residual;
   }
   bool has_bias() const { return role == Role::forward_with_bias || role == Role::backward_with_bias; }
   bool has_residual() const { return role == Role::forward_with_residual || role == Role::backward_with_residual; }

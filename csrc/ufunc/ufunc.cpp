@@ -3,6 +3,7 @@
 
 #include <array>
 #include <iterator>
+#include <string_view>
 
 #include "direct_call.hpp"
 #include "loops.hpp"
@@ -27,11 +28,53 @@ void unknown_keyword(const Ufunc& self, PyObject* name) {
                allowed.c_str());
 }
 
+void append_item(std::string& list, std::string_view item) {
+  if (!list.empty()) list += ", ";
+  list += item;
+}
+
 void missing_operand(const Ufunc& self, Py_ssize_t given) {
-  std::string names;
-  for (int k = 0; k < self.data; ++k) names += (k ? ", " : "") + std::string(self.operand_name(k));
-  PyErr_Format(PyExc_TypeError, "%s() needs %d positional argument%s (%s), %zd given", self.name.c_str(), self.data,
-               self.data == 1 ? "" : "s", names.c_str(), given);
+  std::string names, packed;
+  for (int k = 0; k < self.data; ++k) append_item(names, self.operand_name(k));
+  if (self.info.gated && given == self.data - 1) {
+    packed.append("; for one array that holds both gate and up there is ").append(self.info.name);
+    packed.append(self.role == Role::forward ? "_packed(x, layout=...)" : "_packed_backward(g, x, layout=...)");
+  }
+  PyErr_Format(PyExc_TypeError, "%s() needs %d positional argument%s (%s), %zd given%s", self.name.c_str(), self.data,
+               self.data == 1 ? "" : "s", names.c_str(), given, packed.c_str());
+}
+
+// The shape of an array or a sequence as Python writes it; nothing for whatever else it is.
+std::string shape_of(PyObject* object) {
+  const bool has_shape = PyArray_Check(object) || PyList_Check(object) || PyTuple_Check(object);
+  PyObject* array = has_shape ? PyArray_FROM_O(object) : nullptr;
+  if (!array) return {};
+  const int n = PyArray_NDIM(as_array(array));
+  std::string lengths;
+  for (int d = 0; d < n; ++d) append_item(lengths, std::to_string(PyArray_DIM(as_array(array), d)));
+  Py_DECREF(array);
+  return std::string("(").append(lengths).append(n == 1 ? ",)" : ")");
+}
+
+// NumPy tells which shapes do not broadcast, but not whose they are. Any other error is left as it is.
+void name_shapes(const Ufunc& self, PyObject* const* operands) {
+  constexpr std::string_view words = "operands could not be broadcast together";
+  PyObject *type, *error, *traceback;
+  PyErr_Fetch(&type, &error, &traceback);
+  PyErr_NormalizeException(&type, &error, &traceback);
+  PyObject* text = PyObject_Str(error);
+  const char* said = text ? PyUnicode_AsUTF8(text) : nullptr;
+  const bool about_shapes = said && std::string_view(said).starts_with(words);
+  Py_XDECREF(text);
+  if (!about_shapes) return PyErr_Restore(type, error, traceback);
+  std::string shapes;
+  for (int k = 0; k < self.data + self.parameters; ++k)
+    if (const std::string shape = shape_of(operands[k]); !shape.empty())
+      append_item(shapes, std::string(self.operand_name(k)).append(" has shape ").append(shape));
+  PyErr_Format(PyExc_ValueError, "%s: %s: %s", self.name.c_str(), words.data(), shapes.c_str());
+  Py_DECREF(type);
+  Py_DECREF(error);
+  Py_XDECREF(traceback);
 }
 
 // The default of a parameter as an operand: for an array a 0-d array of the type of its loop's parameters, since NumPy
@@ -139,6 +182,7 @@ PyObject* call(PyObject* callable, PyObject* const* args, std::size_t nargsf, Py
   const std::size_t positional = std::size_t(nargs > inputs ? nargs : inputs);
   PyObject* result = self.numpy_call(callable, filled, positional | PY_VECTORCALL_ARGUMENTS_OFFSET, remaining);
   Py_XDECREF(remaining);
+  if (!result && PyErr_ExceptionMatches(PyExc_ValueError)) name_shapes(self, filled);
   return result;
 }
 

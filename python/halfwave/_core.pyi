@@ -6,7 +6,31 @@ from typing import Any
 __version__: str
 catalogue: list[dict[str, Any]]
 
+def backward_from_mask(
+    arg0: typing.SupportsInt | typing.SupportsIndex,
+    arg1: Any,
+    arg2: Any,
+    arg3: collections.abc.Sequence[Any],
+    arg4: Any,
+) -> Any: ...
+def backward_from_mask_directly(
+    arg0: typing.SupportsInt | typing.SupportsIndex,
+    arg1: Any,
+    arg2: Any,
+    arg3: collections.abc.Sequence[Any],
+    arg4: Any,
+) -> Any: ...
 def check_domain(arg0: Any, arg1: collections.abc.Sequence[Any]) -> None: ...
+def forward_with_mask(
+    arg0: typing.SupportsInt | typing.SupportsIndex,
+    arg1: Any,
+    arg2: Any,
+    arg3: collections.abc.Sequence[Any],
+    arg4: Any,
+) -> Any: ...
+def forward_with_mask_directly(
+    arg0: typing.SupportsInt | typing.SupportsIndex, arg1: Any, arg2: collections.abc.Sequence[Any], arg3: Any
+) -> Any: ...
 def get_num_threads() -> int: ...
 def instruction_set() -> str: ...
 def instruction_sets() -> list[str]: ...

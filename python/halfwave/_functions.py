@@ -10,6 +10,9 @@ import numpy as np
 
 from . import _core
 from ._docstrings import docstring
+from ._masks import ROLES as _MASK_ROLES
+from ._masks import mask_docstring, mask_functions
+from ._packed import packed_functions
 from ._sums import parameter_gradients
 
 
@@ -21,7 +24,12 @@ class Parameter(NamedTuple):
     meaning: str
 
 
-_ROLES = ("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward")
+_ROLES = (
+    *("backward", "backward_from_output", "backward_gate", "backward_up", "parameter_backward", "second_derivative"),
+    *("packed", "packed_backward"),
+    *_MASK_ROLES,
+)
+_BOUND_OF = {"parameter_backward": "backward", "packed": "forward", "packed_backward": "backward"}
 
 _registry: dict[str, Any] = {}
 
@@ -40,9 +48,11 @@ def publish(module: str) -> dict[str, Any]:
         for role, ufunc in members.items():
             ufunc.__signature__ = _ufunc_signature(operands(entry["gated"], role), parameters)
         if entry["gated"]:
-            members["backward"] = _gated_backward(members["backward"], parameters)
+            members |= packed_functions(entry["name"], entry["ufuncs"], members["forward"].__signature__)
+            members["backward"] = _gated_backward(members, parameters)
         if entry["has_parameter_terms"]:
             members["parameter_backward"] = _parameter_backward(entry, parameters)
+        members |= mask_functions(entry, parameters)
 
         forward = members["forward"]
         for role, function in members.items():
@@ -51,15 +61,17 @@ def publish(module: str) -> dict[str, Any]:
                 function.__name__ = name
             function.__qualname__ = name
             function.__module__ = module
-            function.__doc__ = docstring(entry, role, parameters)
+            function.__doc__ = (mask_docstring if role in _MASK_ROLES else docstring)(entry, role, parameters)
             function.formula = entry["formula"]
             function.derivative = entry["derivative"]
-            function.error_bound = entry["bounds"]["backward" if role == "parameter_backward" else role]
+            function.error_bound = entry["bounds"][_BOUND_OF.get(role, role)]
             function.parameters = parameters
             function.forward = forward
             public[name] = function
         for role in _ROLES:
             setattr(forward, role, members.get(role))
+        if entry["gated"]:
+            forward.packed.backward = forward.packed_backward
         _registry[entry["name"]] = forward
     return public
 
@@ -67,7 +79,7 @@ def publish(module: str) -> dict[str, Any]:
 def operands(gated: bool, role: str) -> tuple[str, ...]:
     """The names of a function's data operands."""
     data = ("gate", "up") if gated else ("y",) if role == "backward_from_output" else ("x",)
-    return data if role == "forward" else ("g", *data)
+    return data if role in ("forward", "second_derivative") else ("g", *data)
 
 
 def _ufunc_signature(data: tuple[str, ...], parameters: tuple[Parameter, ...]) -> inspect.Signature:
@@ -94,17 +106,27 @@ def _inspected(p: Parameter) -> inspect.Parameter:
     return inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
 
 
-def _gated_backward(both: np.ufunc, parameters: tuple[Parameter, ...]) -> Callable[..., Any]:
-    """Both gradients in one pass over memory; the ufunc behind has two outputs, which Dask would refuse."""
+def _gated_backward(members: dict[str, Any], parameters: tuple[Parameter, ...]) -> Callable[..., Any]:
+    """Both gradients in one pass over memory; one by one for arrays of libraries that may take no two-output ufunc."""
     data = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in operands(True, "backward")]
     kind, annotation = inspect.Parameter.KEYWORD_ONLY, "tuple[Any, Any] | None"
     out = inspect.Parameter("out", kind, default=None, annotation=annotation)
+    both, gate, up = members["backward"], members["backward_gate"], members["backward_up"]
 
     def backward(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            if type(a) is not np.ndarray and not isinstance(a, np.ndarray) and hasattr(a, "__array_ufunc__"):
+                return _one_by_one((gate, up), args, kwargs)
         return both(*args, **kwargs)
 
     backward.__signature__ = inspect.Signature([*data, *map(_inspected, parameters), out])  # type: ignore[attr-defined]
     return backward
+
+
+def _one_by_one(gradients: tuple[np.ufunc, np.ufunc], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    outputs = kwargs.pop("out", None) or (None, None)
+    gate, up = (f(*args, out=out, **kwargs) for f, out in zip(gradients, outputs, strict=True))
+    return gate, up
 
 
 def _parameter_backward(entry: dict[str, Any], parameters: tuple[Parameter, ...]) -> Callable[..., Any]:

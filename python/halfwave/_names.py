@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,17 +10,22 @@ import numpy as np
 
 from ._functions import _registry
 
+Defaults = Mapping[str, float | str]
 
-def _same(names: str, **others: str | tuple[str, dict[str, float]]) -> dict[str, tuple[str, dict[str, float]]]:
+
+def _same(names: str, **others: str | tuple[str, Defaults]) -> dict[str, tuple[str, Defaults]]:
     """Names that are ours, and names that stand for one of ours, with the defaults that differ."""
-    table: dict[str, tuple[str, dict[str, float]]] = {name: (name, {}) for name in names.split()}
+    table: dict[str, tuple[str, Defaults]] = {name: (name, {}) for name in names.split()}
     for name, target in others.items():
         table[name] = (target, {}) if isinstance(target, str) else target
     return table
 
 
+# What these libraries call glu takes one array, with the gate in its second half.
+_GATE_LAST: tuple[str, Defaults] = ("glu_packed", {"layout": "gate_last"})
+
 # For each library: its name -> our function, and those of its defaults that are not ours.
-LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
+LIBRARIES: Mapping[str, Mapping[str, tuple[str, Defaults]]] = {
     "torch": _same(
         "relu relu6 threshold leaky_relu prelu rrelu elu selu celu gelu silu mish softplus hardtanh hardsigmoid "
         "hardswish softshrink hardshrink tanhshrink softsign sigmoid logsigmoid tanh",
@@ -48,6 +54,8 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
         Tanh="tanh",
         Identity="identity",
         expit="sigmoid",
+        glu=_GATE_LAST,
+        GLU=_GATE_LAST,
     ),
     "jax": _same(
         "relu relu6 sigmoid softplus sparse_plus sparse_sigmoid silu leaky_relu tanh elu celu selu squareplus mish "
@@ -60,6 +68,7 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
         hard_silu="hardswish",
         hard_swish="hardswish",
         hard_tanh="hardtanh",
+        glu=_GATE_LAST,
     ),
     "keras": _same(
         "relu relu6 celu elu selu softplus softsign sparse_plus sparse_sigmoid silu squareplus gelu tanh threshold "
@@ -79,6 +88,7 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
         hard_tanh="hardtanh",
         log_sigmoid="logsigmoid",
         linear="identity",
+        glu=_GATE_LAST,
     ),
     "tensorflow": _same(
         "relu relu6 elu selu gelu silu sigmoid softplus softsign tanh",
@@ -129,30 +139,27 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, dict[str, float]]]] = {
 
 
 class BoundActivation:
-    """An activation with another library's defaults: called like the ufunc behind it, with the same attributes.
+    """An activation with another library's defaults: called like the function behind it, with the same attributes.
 
     Parameters that are given in a call take precedence.
     """
 
-    _FUNCTIONS = ("backward", "backward_from_output", "parameter_backward")
+    _FUNCTIONS = ("backward", "backward_from_output", "parameter_backward", "second_derivative")
 
-    def __init__(self, function: Any, defaults: Mapping[str, float]) -> None:
+    def __init__(self, function: Any, defaults: Defaults) -> None:
         self.function = function
         self.defaults = dict(defaults)
+        operands = inspect.signature(function).parameters.values()
+        self._data = sum(p.kind is p.POSITIONAL_ONLY for p in operands)
         for role in self._FUNCTIONS:
             target = getattr(function, role, None)
             setattr(self, role, None if target is None else BoundActivation(target, defaults))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function behind, with the defaults filled in for what is not given."""
-        positional = self._positional_parameters(len(args))
+        positional = [p.name for p in self.function.parameters][: max(0, len(args) - self._data)]
         missing = {k: v for k, v in self.defaults.items() if k not in kwargs and k not in positional}
         return self.function(*args, **{**missing, **kwargs})
-
-    def _positional_parameters(self, given: int) -> set[str]:
-        names = [p.name for p in self.function.parameters]
-        data = self.function.nin - len(names) if isinstance(self.function, np.ufunc) else 2
-        return set(names[: max(0, given - data)])
 
     def __getattr__(self, name: str) -> Any:
         if (name.startswith("__") and name != "__name__") or name == "function":
@@ -160,8 +167,7 @@ class BoundActivation:
         return getattr(self.function, name)
 
     def __repr__(self) -> str:
-        defaults = ", ".join(f"{k}={v:g}" for k, v in self.defaults.items())
-        return f"<halfwave.{self.function.__name__} with {defaults}>"
+        return f"<halfwave.{_describe(self.function.__name__, self.defaults)}>"
 
 
 def get(name: str, library: str | None = None) -> Any:
@@ -180,7 +186,8 @@ def get(name: str, library: str | None = None) -> Any:
     -------
     numpy.ufunc or BoundActivation
         The function, with `.backward` and its other attributes; where the library's defaults differ from ours, they are
-        bound.
+        bound. Where its gated unit takes one array that holds both operands, so does the function, and the library's
+        layout is bound.
 
     Raises
     ------
@@ -196,6 +203,8 @@ def get(name: str, library: str | None = None) -> Any:
     <ufunc 'squared_relu'>
     >>> hw.get("leaky_relu", "tensorflow")
     <halfwave.leaky_relu with negative_slope=0.2>
+    >>> hw.get("glu", "torch")
+    <halfwave.glu_packed with layout='gate_last'>
     """
     from . import functions
 
@@ -219,7 +228,8 @@ def get(name: str, library: str | None = None) -> Any:
         listed = "; ".join(f"{key}: {_describe(*meaning)}" for key, meaning in found.items())
         raise ValueError(f"get: {name!r} means different things ({listed}); say which with library=")
     target, defaults = meanings[0]
-    return BoundActivation(ours[target], defaults) if defaults else ours[target]
+    function = ours[target] if target in ours else ours[target.removesuffix("_packed")].packed
+    return BoundActivation(function, defaults) if defaults else function
 
 
 def _matches(name: str, table: Mapping[str, Any]) -> list[str]:
@@ -231,8 +241,9 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _describe(target: str, defaults: Mapping[str, float]) -> str:
-    return target + "".join(f" with {k}={v:g}" for k, v in defaults.items())
+def _describe(target: str, defaults: Defaults) -> str:
+    listed = ", ".join(f"{k}={v!r}" if isinstance(v, str) else f"{k}={v:g}" for k, v in defaults.items())
+    return f"{target} with {listed}" if listed else target
 
 
 def resolve(value: Any, caller: str) -> Any:

@@ -1,6 +1,7 @@
 // Runs operations of the kernels on operands from a file, so that another processor's results can be compared, bit for
 // bit, with this one's. A job is a line, `set role row storage n`, and then n values of each data operand and parameter;
-// its results go out contiguous and strided.
+// its results go out contiguous and strided. Passes with a mask are jobs too: x, or g and the mask, and one value of each
+// parameter; their results, and the mask that was made, go out twice, the second time computed in place.
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -35,6 +36,7 @@ const std::pair<const char*, Role> role_names[] = {
     {"parameter_terms", Role::parameter_terms},
     {"backward_gate", Role::backward_gate},
     {"backward_up", Role::backward_up},
+    {"second_derivative", Role::second_derivative},
 };
 
 struct Stored {
@@ -82,6 +84,35 @@ void run(const InstructionSet& set, const Operation& op, const Stored& stored, s
   }
 }
 
+Bytes read_bytes(std::ifstream& jobs, std::size_t size) {
+  Bytes bytes(size);
+  jobs.read(bytes.data(), std::streamsize(size));
+  return bytes;
+}
+
+void run_with_mask(const InstructionSet& set, const std::string& role, std::size_t row, const Stored& stored,
+                   std::size_t n, std::ifstream& jobs, std::ofstream& results) {
+  const bool forward = role == "with_mask";
+  const Operation& op = set.rows[row][forward ? Role::forward : Role::backward];
+  const MaskBlocks& blocks = set.masks[row].blocks[int(stored.storage)];
+  const std::size_t mask_size = (n + 7) / 8;
+  Bytes in = read_bytes(jobs, n * stored.size), out(in.size());
+  std::vector<std::uint8_t> mask(mask_size);
+  if (!forward) jobs.read(reinterpret_cast<char*>(mask.data()), std::streamsize(mask_size));
+  std::vector<Bytes> values;
+  for (int k = 0; k < op.parameters; ++k) values.push_back(read_bytes(jobs, item_size(op, op.data + k, stored)));
+  std::vector<const char*> parameters;
+  for (const Bytes& value : values) parameters.push_back(value.data());
+  for (Bytes* to : {&out, &in}) {
+    if (forward)
+      blocks.forward(op, in.data(), parameters.data(), to->data(), mask.data(), n);
+    else
+      blocks.backward(op, in.data(), mask.data(), parameters.data(), to->data(), n);
+    results.write(to->data(), std::streamsize(to->size()));
+    if (forward) results.write(reinterpret_cast<const char*>(mask.data()), std::streamsize(mask_size));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -93,13 +124,14 @@ int main(int argc, char** argv) {
   while (jobs >> set_name >> role >> storage >> row >> n) {
     jobs.get();
     const InstructionSet& set = *find(sets, set_name);
-    const Operation& op = set.rows[row][find(role_names, role)];
     const Stored& stored = find(storage_names, storage);
-    std::vector<Bytes> inputs;
-    for (int k = 0; k < op.data + op.parameters; ++k) {
-      inputs.emplace_back(n * item_size(op, k, stored));
-      jobs.read(inputs.back().data(), std::streamsize(inputs.back().size()));
+    if (role.ends_with("_mask")) {
+      run_with_mask(set, role, row, stored, n, jobs, results);
+      continue;
     }
+    const Operation& op = set.rows[row][find(role_names, role)];
+    std::vector<Bytes> inputs;
+    for (int k = 0; k < op.data + op.parameters; ++k) inputs.push_back(read_bytes(jobs, n * item_size(op, k, stored)));
     for (const std::size_t step : {1, 3}) run(set, op, stored, n, step, inputs, results);
   }
   return results.good() ? 0 : 1;

@@ -18,7 +18,7 @@ from .exact import FAR, exact
 from .reference import FLOAT64, REFERENCES, Reference
 from .rounding import FORMATS, Array
 
-ROLES = ("forward", "backward", "backward_from_output", "backward_gate", "backward_up")
+ROLES = ("forward", "backward", "backward_from_output", "backward_gate", "backward_up", "second_derivative")
 DTYPES = tuple(d for d in FORMATS if all(d in f.error_bound for f in halfwave.functions().values()))
 
 

@@ -66,6 +66,7 @@ class Reference:
     parameter_derivatives: Formula | None = None  # (m, x, *parameters): one for each parameter
     derivative_gate: Formula | None = None  # (m, gate, up, *parameters)
     derivative_up: Formula | None = None
+    second_derivative: Formula = lambda m, x, *parameters: 0  # (m, x, *parameters): 0 where all pieces are straight
 
     # Values to test with besides the defaults, and instead of them where a parameter has none.
     parameter_sets: tuple[tuple[float, ...], ...] = ()
@@ -98,6 +99,7 @@ class Reference:
             "backward_from_output": self.from_output,
             "backward_gate": self.derivative_gate,
             "backward_up": self.derivative_up,
+            "second_derivative": self.second_derivative,
         }
         formula = formulas[role]
         assert formula is not None, f"no reference formula for {role}"
@@ -124,6 +126,10 @@ def _sigmoid_slope(m: Any, x: Any) -> Any:
     return e / ((1 + e) * (1 + e))
 
 
+def _sigmoid_curvature(m: Any, x: Any) -> Any:
+    return -_sigmoid_slope(m, x) * m.tanh(x / 2)
+
+
 def _softplus(m: Any, x: Any) -> Any:
     return m.maximum(x, 0) + m.log1p(m.exp(-abs(x)))
 
@@ -142,6 +148,11 @@ def _swish_slope(m: Any, x: Any, beta: Any) -> Any:
     return upper * (1 + t * lower)
 
 
+def _swish_curvature(m: Any, x: Any, beta: Any) -> Any:
+    t = beta * x
+    return beta * _sigmoid_slope(m, t) * (2 - t * m.tanh(t / 2))
+
+
 def _tanh_slope(m: Any, x: Any) -> Any:
     e = m.exp(-2 * abs(x))
     return 4 * e / ((1 + e) * (1 + e))
@@ -150,6 +161,16 @@ def _tanh_slope(m: Any, x: Any) -> Any:
 def _mish_slope(m: Any, x: Any) -> Any:
     softplus = _softplus(m, x)
     return m.tanh(softplus) + x * _tanh_slope(m, softplus) * _sigmoid(m, x)
+
+
+def _tanh_curvature(m: Any, x: Any) -> Any:
+    return -2 * m.tanh(x) * _tanh_slope(m, x)
+
+
+def _mish_curvature(m: Any, x: Any) -> Any:
+    softplus = _softplus(m, x)
+    upper, lower = _both_sigmoids(m, x)
+    return _tanh_slope(m, softplus) * upper * (2 + x * (lower - 2 * m.tanh(softplus) * upper))
 
 
 def _normal_cdf(m: Any, x: Any) -> Any:
@@ -168,6 +189,16 @@ def _gelu_slope(m: Any, x: Any) -> Any:
     return _normal_cdf(m, x) + x * _normal_pdf(m, x)
 
 
+def _not_far(m: Any, x: Any) -> Any:
+    """Some x beyond which e^-x^2 is 0 to every float, so that powers of it do not overflow."""
+    return _clip(m, x, -1000, 1000)
+
+
+def _gelu_curvature(m: Any, x: Any) -> Any:
+    near = _not_far(m, x)
+    return _normal_pdf(m, near) * (2 - near * near)
+
+
 def _gelu_tanh_argument(m: Any, x: Any) -> Any:
     return 2 * m.sqrt(2 / m.pi) * (x + m.constant("0.044715") * x * x * x)
 
@@ -181,6 +212,14 @@ def _gelu_tanh_slope(m: Any, x: Any) -> Any:
     dt = 2 * m.sqrt(2 / m.pi) * (1 + 3 * m.constant("0.044715") * x * x)
     upper, lower = _both_sigmoids(m, t)
     return upper * (1 + x * dt * lower)
+
+
+def _gelu_tanh_curvature(m: Any, x: Any) -> Any:
+    near = _not_far(m, x)
+    t = _gelu_tanh_argument(m, near)
+    dt = 2 * m.sqrt(2 / m.pi) * (1 + 3 * m.constant("0.044715") * near * near)
+    ddt = 2 * m.sqrt(2 / m.pi) * 6 * m.constant("0.044715") * near
+    return _sigmoid_slope(m, t) * (2 * dt + near * ddt - near * dt * dt * m.tanh(t / 2))
 
 
 def _clip(m: Any, x: Any, low: Any, high: Any) -> Any:
@@ -224,6 +263,11 @@ def _squareplus(m: Any, x: Any, b: Any) -> Any:
 def _squareplus_slope(m: Any, x: Any, b: Any) -> Any:
     root = m.sqrt(x * x + b)
     return m.where(x > 0, (1 + m.divide(x, root)) / 2, m.divide(b, 2 * root * (root - x)))
+
+
+def _squareplus_curvature(m: Any, x: Any, b: Any) -> Any:
+    root = m.sqrt(x * x + b)
+    return m.divide(b, 2 * root * root * root)
 
 
 def _selu_constants(m: Any) -> tuple[Any, Any]:
@@ -322,21 +366,31 @@ _identity = Reference(
 _sigmoid_reference = Reference(
     forward=_sigmoid,
     derivative=_sigmoid_slope,
+    second_derivative=_sigmoid_curvature,
     from_output=lambda m, y: _clip(m, y, 0, 1) * (1 - _clip(m, y, 0, 1)),
     range=lambda: (0, 1),
     monotone=True,
 )
 
-_gelu_reference = Reference(forward=_gelu, derivative=_gelu_slope, **_UNDERFLOWS_TO_MINUS_ZERO)
-_gelu_tanh_reference = Reference(forward=_gelu_tanh, derivative=_gelu_tanh_slope, **_UNDERFLOWS_TO_MINUS_ZERO)
+_gelu_reference = Reference(
+    forward=_gelu, derivative=_gelu_slope, second_derivative=_gelu_curvature, **_UNDERFLOWS_TO_MINUS_ZERO
+)
+_gelu_tanh_reference = Reference(
+    forward=_gelu_tanh,
+    derivative=_gelu_tanh_slope,
+    second_derivative=_gelu_tanh_curvature,
+    **_UNDERFLOWS_TO_MINUS_ZERO,
+)
 _quick_gelu = Reference(
     forward=lambda m, x: _swish(m, x, m.constant("1.702")),
     derivative=lambda m, x: _swish_slope(m, x, m.constant("1.702")),
+    second_derivative=lambda m, x: _swish_curvature(m, x, m.constant("1.702")),
     **_UNDERFLOWS_TO_MINUS_ZERO,
 )
 _silu = Reference(
     forward=lambda m, x: x * _sigmoid(m, x),
     derivative=lambda m, x: _swish_slope(m, x, 1),
+    second_derivative=lambda m, x: _swish_curvature(m, x, 1),
     **_UNDERFLOWS_TO_MINUS_ZERO,
 )
 
@@ -405,6 +459,7 @@ REFERENCES: dict[str, Reference] = {
     "elu": Reference(
         forward=lambda m, x, alpha: m.where(x > 0, x, alpha * m.expm1(x)),
         derivative=lambda m, x, alpha: m.where(x > 0, 1, alpha * m.exp(x)),
+        second_derivative=lambda m, x, alpha: m.where(x > 0, 0, alpha * m.exp(x)),
         from_output=lambda m, y, alpha: m.where(y > 0, 1, m.maximum(y + alpha, 0)),
         parameter_derivatives=lambda m, x, alpha: (m.where(x > 0, 0, m.expm1(x)),),
         parameter_sets=((0.5,), (-1.25,), (3e4,), (1e-4,), (0.0,)),
@@ -417,6 +472,7 @@ REFERENCES: dict[str, Reference] = {
     "selu": Reference(
         forward=_selu,
         derivative=_selu_slope,
+        second_derivative=lambda m, x: m.where(x > 0, 0, _selu_slope(m, m.minimum(x, 0))),
         from_output=_selu_from_output,
         borders=lambda: (0,),
         monotone=True,
@@ -425,6 +481,7 @@ REFERENCES: dict[str, Reference] = {
     "celu": Reference(
         forward=lambda m, x, alpha: m.where(x > 0, x, alpha * m.expm1(x / alpha)),
         derivative=lambda m, x, alpha: m.where(x > 0, 1, m.exp(x / alpha)),
+        second_derivative=lambda m, x, alpha: m.where(x > 0, 0, m.exp(x / alpha) / alpha),
         from_output=lambda m, y, alpha: m.where(y > 0, 1, m.maximum((y + alpha) / alpha, 0)),
         parameter_derivatives=lambda m, x, alpha: (m.where(x > 0, 0, _celu_alpha(m, x / alpha)),),
         parameter_sets=((0.3,), (2.5,), (-0.7,), (40.0,)),
@@ -442,16 +499,21 @@ REFERENCES: dict[str, Reference] = {
     "swish": Reference(
         forward=_swish,
         derivative=_swish_slope,
+        second_derivative=_swish_curvature,
         parameter_derivatives=lambda m, x, beta: (x * x * _sigmoid_slope(m, beta * x),),
         parameter_sets=((1.702,), (-0.5,), (30.0,), (1e-3,), (0.0,)),
         **_UNDERFLOWS_TO_MINUS_ZERO,
     ),
     "mish": Reference(
-        forward=lambda m, x: x * m.tanh(_softplus(m, x)), derivative=_mish_slope, **_UNDERFLOWS_TO_MINUS_ZERO
+        forward=lambda m, x: x * m.tanh(_softplus(m, x)),
+        derivative=_mish_slope,
+        second_derivative=_mish_curvature,
+        **_UNDERFLOWS_TO_MINUS_ZERO,
     ),
     "softplus": Reference(
         forward=lambda m, x, beta: _softplus(m, beta * x) / beta,
         derivative=lambda m, x, beta: _sigmoid(m, beta * x),
+        second_derivative=lambda m, x, beta: beta * _sigmoid_slope(m, beta * x),
         from_output=lambda m, y, beta: -m.expm1(-m.maximum(beta * y, 0)),
         parameter_derivatives=lambda m, x, beta: (-_entropy_of_sigmoid(m, beta * x) / (beta * beta),),
         parameter_sets=((2.0,), (0.1,), (-1.5,), (50.0,)),
@@ -463,6 +525,7 @@ REFERENCES: dict[str, Reference] = {
     "squareplus": Reference(
         forward=_squareplus,
         derivative=_squareplus_slope,
+        second_derivative=_squareplus_curvature,
         from_output=lambda m, y, b: m.maximum(y, 0) * m.maximum(y, 0) / (m.maximum(y, 0) * m.maximum(y, 0) + b / 4),
         parameter_derivatives=lambda m, x, b: (m.divide(1, 4 * m.sqrt(x * x + b)),),
         parameter_sets=((1.0,), (1e-6,), (1e6,)),
@@ -474,6 +537,7 @@ REFERENCES: dict[str, Reference] = {
     "sparse_plus": Reference(
         forward=lambda m, x: m.where(x <= -1, 0, m.where(x < 1, (x + 1) * (x + 1) / 4, x)),
         derivative=lambda m, x: _clip(m, (x + 1) / 2, 0, 1),
+        second_derivative=lambda m, x: _inside(m, x, -1, 1, 0.5),
         from_output=lambda m, y: m.sqrt(_clip(m, y, 0, 1)),
         borders=lambda: (-1, 1),
         range=lambda: (0, math.inf),
@@ -527,12 +591,14 @@ REFERENCES: dict[str, Reference] = {
     "hardswish": Reference(
         forward=lambda m, x: x * _clip(m, (x + 3) / 6, 0, 1),
         derivative=lambda m, x: m.where(x <= -3, 0, m.where(x < 3, (2 * x + 3) / 6, 1)),
+        second_derivative=lambda m, x: _inside(m, x, -3, 3, m.constant("1") / 3),
         borders=lambda: (-3, 3),
         **_UNDERFLOWS_TO_MINUS_ZERO,
     ),
     "hard_mish": Reference(
         forward=lambda m, x: x * _clip(m, x + 2, 0, 2) / 2,
         derivative=lambda m, x: m.where(x <= -2, 0, m.where(x < 0, x + 1, 1)),
+        second_derivative=lambda m, x: _inside(m, x, -2, 0),
         borders=lambda: (-2, 0),
         **_UNDERFLOWS_TO_MINUS_ZERO,
     ),
@@ -562,12 +628,16 @@ REFERENCES: dict[str, Reference] = {
     "tanhshrink": Reference(
         forward=_tanhshrink,
         derivative=lambda m, x: m.tanh(x) * m.tanh(x),
+        second_derivative=lambda m, x: -_tanh_curvature(m, x),
         monotone=True,
         zero=-0.0,
     ),
     "softsign": Reference(
         forward=lambda m, x: x / (1 + abs(x)),
         derivative=lambda m, x: 1 / (1 + abs(x)) / (1 + abs(x)),
+        second_derivative=lambda m, x: (
+            m.where(x > 0, -2, m.where(x < 0, 2, 0)) / (1 + abs(x)) / (1 + abs(x)) / (1 + abs(x))
+        ),
         from_output=lambda m, y: (1 - m.minimum(abs(y), 1)) * (1 - m.minimum(abs(y), 1)),
         range=lambda: (-1, 1),
         monotone=True,
@@ -577,6 +647,7 @@ REFERENCES: dict[str, Reference] = {
     "logsigmoid": Reference(
         forward=lambda m, x: -_softplus(m, -x),
         derivative=lambda m, x: _sigmoid(m, -x),
+        second_derivative=lambda m, x: -_sigmoid_slope(m, x),
         from_output=lambda m, y: -m.expm1(m.minimum(y, 0)),
         range=lambda: (-math.inf, 0),
         monotone=True,
@@ -584,6 +655,7 @@ REFERENCES: dict[str, Reference] = {
     "tanh": Reference(
         forward=lambda m, x: m.tanh(x),
         derivative=_tanh_slope,
+        second_derivative=_tanh_curvature,
         from_output=lambda m, y: (1 - _clip(m, y, -1, 1)) * (1 + _clip(m, y, -1, 1)),
         range=lambda: (-1, 1),
         monotone=True,
@@ -592,6 +664,7 @@ REFERENCES: dict[str, Reference] = {
     "squared_relu": Reference(
         forward=lambda m, x: m.maximum(x, 0) * m.maximum(x, 0),
         derivative=lambda m, x: 2 * m.maximum(x, 0),
+        second_derivative=lambda m, x: m.where(x > 0, 2, 0),
         from_output=lambda m, y: 2 * m.sqrt(m.maximum(y, 0)),
         borders=lambda: (0,),
         range=lambda: (0, math.inf),
@@ -601,6 +674,7 @@ REFERENCES: dict[str, Reference] = {
     "star_relu": Reference(
         forward=lambda m, x, s, b: s * m.maximum(x, 0) * m.maximum(x, 0) + b,
         derivative=lambda m, x, s, b: 2 * s * m.maximum(x, 0),
+        second_derivative=lambda m, x, s, b: m.where(x > 0, 2 * s, 0),
         from_output=lambda m, y, s, b: 2 * m.sqrt(m.maximum(s * (y - b), 0)),
         parameter_derivatives=lambda m, x, s, b: (m.maximum(x, 0) * m.maximum(x, 0), 1),
         parameter_sets=((2.0, -3.0), (0.5, 1.0), (-1.5, 0.75), (1.0, 0.0)),
@@ -612,6 +686,7 @@ REFERENCES: dict[str, Reference] = {
     "xielu": Reference(
         forward=_xielu,
         derivative=_xielu_slope,
+        second_derivative=lambda m, x, p, n, b: m.where(x > 0, 2 * p, n * m.exp(x)),
         parameter_derivatives=lambda m, x, p, n, b: (
             m.where(x > 0, x * x, 0),
             m.where(x > 0, 0, _expm1_minus_x(m, x)),
@@ -629,6 +704,9 @@ REFERENCES: dict[str, Reference] = {
     "laplace": Reference(
         forward=lambda m, x, mu, sigma: _normal_cdf(m, _standardised(x, mu, sigma)),
         derivative=lambda m, x, mu, sigma: _normal_pdf(m, _standardised(x, mu, sigma)) / sigma,
+        second_derivative=lambda m, x, mu, sigma: (
+            -_standardised(x, mu, sigma) / sigma * _normal_pdf(m, _standardised(x, mu, sigma)) / sigma
+        ),
         parameter_derivatives=lambda m, x, mu, sigma: (
             -_normal_pdf(m, _standardised(x, mu, sigma)) / sigma,
             -_standardised(x, mu, sigma) * _normal_pdf(m, _standardised(x, mu, sigma)) / sigma,
@@ -652,8 +730,9 @@ REFERENCES: dict[str, Reference] = {
             _gpt_oss_slope(m, gate, alpha, limit) * (_clip(m, up, -limit, limit) + 1)
         ),
         derivative_up=lambda m, gate, up, alpha, limit: _gpt_oss(m, gate, alpha, limit) * _inside(m, up, -limit, limit),
-        parameter_sets=((1.0, 7.0), (1.702, 2.0), (-0.5, 3.0)),
+        parameter_sets=((1.0, 7.0), (1.702, 2.0), (-0.5, 3.0), (0.0, 1.5), (1.702, math.inf)),
         borders=lambda alpha, limit: (limit,),
+        outside=((1.702, -1.0),),
         bounds=(1,),
     ),
 }
