@@ -15,12 +15,9 @@
 namespace halfwave {
 namespace {
 
-void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin,
-         size_t end, bool streaming) {
-  const FloatingPointState state;
-  char* at[max_operands];
-  for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
-  const size_t n = end - begin;
+// In the floating-point state of a kernel.
+void run_operation(const Operation& op, Storage storage, char* const* at, const ptrdiff_t* strides, size_t n,
+                   bool streaming) {
   if (op.of_sum) return run_of_sum(op, storage, at, strides, n, streaming);
   switch (storage) {
     case Storage::float16: return run_narrow<Float16>(op, at, strides, n, streaming);
@@ -36,6 +33,14 @@ void run(const Operation& op, Storage storage, char* const* operands, const ptrd
     case Storage::uint32: return run_integers<uint32_t, Storage::uint32>(op, at, strides, n, streaming);
     case Storage::uint64: return run_integers<uint64_t, Storage::uint64>(op, at, strides, n, streaming);
   }
+}
+
+void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin,
+         size_t end, bool streaming) {
+  const FloatingPointState state;
+  char* at[max_operands];
+  for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
+  run_operation(op, storage, at, strides, end - begin, streaming);
 }
 
 }  // namespace

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "catalogue.hpp"
 #include "dispatch.hpp"
+#include "epilogue.hpp"
 #include "execute.hpp"
 #include "floating_point_state.hpp"
 #include "masks.hpp"
@@ -244,8 +246,34 @@ py::object run_and_sum(int row, const std::string& key, const std::vector<py::ob
   return sums;
 }
 
+// As observe, made by hand for small arrays. A function is a tuple: the row, whether from the output, the parameters.
+PyObject* bias_fits_to(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+  return Py_NewRef(bias_fits(arguments[0], arguments[1]) ? Py_True : Py_False);
+}
+
+PyObject* backward_with_bias(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+  PyObject* given = arguments[0];
+  const BackwardOfBias function{int(PyLong_AsLong(PyTuple_GET_ITEM(given, 0))), PyTuple_GET_ITEM(given, 1) == Py_True,
+                                PyTuple_GET_ITEM(given, 2)};
+  const auto or_null = [](PyObject* object) { return object == Py_None ? nullptr : object; };
+  try {
+    return backward_with_bias_directly(function, arguments[1], arguments[2], or_null(arguments[3]),
+                                       or_null(arguments[4]));
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+}
+
+PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
 PyMethodDef methods[] = {
-    {"observe", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(observe)), METH_FASTCALL,
+    {"bias_fits", fast(bias_fits_to), METH_FASTCALL, "bias_fits(x: object, bias: object) -> bool"},
+    {"backward_with_bias_directly", fast(backward_with_bias), METH_FASTCALL,
+     "backward_with_bias_directly(function: tuple[int, bool, object], g: object, x: object, bias: object, out: object) "
+     "-> tuple[object, object] | None"},
+    {"observe", fast(observe), METH_FASTCALL,
      "observe(derivative: object, y: object, saturation: float, examples: int, passed: object, mean: object, "
      "squares: object) -> int"},
     {nullptr, nullptr, 0, nullptr}};

@@ -89,7 +89,7 @@ class ColumnSums {
     // Whole groups of chunks are nodes of the tree, so that it does not matter how large they are.
     while (group_ < most_chunks && group_ * sum_chunk * width_ < task_size) group_ *= 2;
     groups_ = std::max<std::size_t>(1, (total_ + group_ * sum_chunk - 1) / (group_ * sum_chunk));
-    streaming_ = stored && goes_past_cache(call, count_ * total_);
+    streaming_ = stored && columns_ >= least_streamed && goes_past_cache(call, count_ * total_);
   }
 
   void operator()(double* totals) {
@@ -119,8 +119,11 @@ class ColumnSums {
  private:
   static constexpr std::size_t task_size = 65536;  // elements
   static constexpr std::size_t most_chunks = 64;
-  static constexpr std::size_t most_columns = 256;  // whose lanes stay in the cache
+  static constexpr std::size_t most_columns = sum_chunk;
+  static constexpr std::size_t few_columns = 256;
   static constexpr std::size_t least_columns = 16;
+  static constexpr std::size_t least_streamed =
+      512;  // a shorter row is a small part of what the kernel takes at a time
 
   std::ptrdiff_t reach(const std::ptrdiff_t* strides) const {
     std::ptrdiff_t sum = 0;
@@ -140,9 +143,17 @@ class ColumnSums {
     if (length < least_columns || far) return;
     columns_ = length;
     width_ = std::min(length, most_columns);
+    while (width_ > few_columns && !suffices_for_threads()) width_ /= 2;
     blocks_ = (length + width_ - 1) / width_;
     std::copy_n(kept_.strides[nearest], operands_ + 1, column_strides_);
     kept_.shape[nearest] = 1;
+  }
+
+  // Whole rows are faster, where there are enough of them for each thread to have a part.
+  bool suffices_for_threads() const {
+    const std::size_t threads = std::size_t(thread_count());
+    const std::size_t chunks = (total_ + sum_chunk - 1) / sum_chunk, blocks = (columns_ + width_ - 1) / width_;
+    return threads == 1 || chunks * blocks >= 2 * threads;
   }
 
   void sum_unit(std::size_t unit) const {

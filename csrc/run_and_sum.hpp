@@ -2,6 +2,7 @@
 #pragma once
 
 #include "floating_point_state.hpp"
+#include "memory.hpp"
 #include "narrow.hpp"
 #include "simd/simd.hpp"
 #include "table.hpp"
@@ -9,14 +10,29 @@
 namespace halfwave {
 namespace {
 
-void run(const Operation&, Storage, char* const* operands, const ptrdiff_t* strides, size_t begin, size_t end,
-         bool streaming);
+void run_operation(const Operation&, Storage, char* const* operands, const ptrdiff_t* strides, size_t n,
+                   bool streaming);
 
-// sums[i] += terms[i]
+// Rows whose terms go to the same lane are added so many at a time: the sums of a wide tile lie beyond the L1 cache, and
+// are loaded and stored once for all of them.
+constexpr size_t lines_at_a_time = 4;
+
+// sums[i] += terms[0][i], then terms[1][i], …
 template <class T>
-void add_beside(double* sums, const T* terms, size_t n) {
-  HALFWAVE_INDEPENDENT
-  for (size_t i = 0; i < n; ++i) sums[i] += static_cast<double>(terms[i]);
+void add_beside(double* sums, const T* const* terms, size_t count, size_t n) {
+  if (count == lines_at_a_time) {
+    const T *a = terms[0], *b = terms[1], *c = terms[2], *d = terms[3];
+    HALFWAVE_INDEPENDENT
+    for (size_t i = 0; i < n; ++i)
+      sums[i] = sums[i] + static_cast<double>(a[i]) + static_cast<double>(b[i]) + static_cast<double>(c[i]) +
+                static_cast<double>(d[i]);
+    return;
+  }
+  for (size_t k = 0; k < count; ++k) {
+    const T* line = terms[k];
+    HALFWAVE_INDEPENDENT
+    for (size_t i = 0; i < n; ++i) sums[i] += static_cast<double>(line[i]);
+  }
 }
 
 // sums[(first + i) % sum_lanes] += terms[i]
@@ -32,67 +48,147 @@ void add_along(double* sums, const T* terms, size_t n, size_t first) {
   memcpy(sums, lanes, sizeof lanes);
 }
 
+// Terms as they lie in memory, and as they are added.
 template <class T>
-void add_line(const Tile& tile, double* sums, const T* terms, size_t n, size_t row) {
-  if (tile.columns == 1)
-    add_along(sums, terms, n, row);
-  else
-    add_beside(sums + row % sum_lanes * tile.columns, terms, n);
-}
-
+struct NativeTerms {
+  using Stored = T;
+  using Added = T;
+  static const T* read(const T* terms, size_t, T*) { return terms; }
+};
 template <class Format>
-void add_narrow_line(const Tile& tile, double* sums, const uint16_t* terms, size_t n, size_t row) {
-  float wide[sum_chunk + pair];
-  for (size_t i = 0; i < n; i += pair) {
-    uint16_t padded[pair] = {};
-    memcpy(padded, terms + i, (n - i < pair ? n - i : pair) * sizeof(uint16_t));
-    float ordered[pair];
-    widen<Format>(padded, ordered);
-    for (size_t j = 0; j < pair; ++j) wide[i + j] = ordered[Format::place(j)];
+struct NarrowTerms {
+  using Stored = uint16_t;
+  using Added = float;
+  static const float* read(const uint16_t* terms, size_t n, float* wide) {
+    for (size_t i = 0; i < n; i += pair) {
+      uint16_t padded[pair] = {};
+      memcpy(padded, terms + i, (n - i < pair ? n - i : pair) * sizeof(uint16_t));
+      float ordered[pair];
+      widen<Format>(padded, ordered);
+      for (size_t j = 0; j < pair; ++j) wide[i + j] = ordered[Format::place(j)];
+    }
+    return wide;
   }
-  add_line(tile, sums, wide, n, row);
+};
+
+// The lines of a tile, which are computed one by one: its rows, or its only column.
+template <class T>
+class Lines {
+ public:
+  Lines(const Operation& o, Storage s, const Tile& t)
+      : op(o),
+        storage(s),
+        tile(t),
+        inputs(o.data + o.parameters),
+        n(t.columns == 1 ? t.rows : t.columns),
+        from(t.columns == 1 ? t.row_strides : t.column_strides),
+        in_place(t.stored && !t.streaming && from[inputs] == item) {
+    for (int k = 0; k < op.operands(); ++k) strides[k] = k < inputs ? from[k] : item;
+    joined = in_place && tile.columns > 1 && 2 * n <= chunk;
+    for (int k = 0; joined && k <= inputs; ++k) joined = repeats(k) || tile.row_strides[k] == ptrdiff_t(n) * from[k];
+    for (int k = 0; joined && k < inputs; ++k)
+      if (repeats(k) && from[k] != 0) repeat(k);
+  }
+
+  // Short rows that lie one after another are as fast as one long row.
+  bool are_joined() const { return joined; }
+  void compute_joined(size_t begin, size_t end) {
+    for (size_t line = begin, m; line < end; line += m) {
+      m = end - line < chunk / n ? end - line : chunk / n;
+      char* at[max_operands];
+      for (int k = 0; k <= inputs; ++k) at[k] = repeated[k] ? copies[k] : own(k, line);
+      run_operation(op, storage, at, joined_strides(), m * n, false);
+    }
+  }
+  const T* stored(size_t line) const { return reinterpret_cast<const T*>(own(inputs, line)); }
+
+  // Computes and stores a line. Returns its terms, which lie in `buffer` if they are not where they are stored.
+  const T* compute(size_t line, T* buffer) {
+    char* at[max_operands];
+    for (int k = 0; k < op.operands(); ++k)
+      at[k] = k < inputs || in_place      ? own(k, line)
+              : k == inputs + tile.output ? reinterpret_cast<char*>(buffer)
+                                          : reinterpret_cast<char*>(unused[k - inputs]);
+    run_operation(op, storage, at, strides, n, false);
+    const T* terms = reinterpret_cast<const T*>(at[inputs + tile.output]);
+    if (tile.stored && !in_place) {
+      if (from[inputs] == item)
+        put(own(inputs, line), terms, n * sizeof(T), tile.streaming);
+      else
+        scatter(own(inputs, line), from[inputs], terms, n);
+    }
+    return terms;
+  }
+
+ private:
+  static constexpr ptrdiff_t item = sizeof(T);
+
+  const Operation& op;
+  const Storage storage;
+  const Tile& tile;
+  const int inputs;
+  const size_t n;
+  const ptrdiff_t* const from;
+  const bool in_place;
+  bool joined;
+  bool repeated[max_operands] = {};
+  ptrdiff_t strides[max_operands];
+  ptrdiff_t side_by_side[max_operands];
+  alignas(64) char copies[max_data + max_parameters][chunk * sizeof(double)];
+  T unused[max_outputs][sum_chunk];
+
+  char* own(int k, size_t line) const { return tile.operands[k] + ptrdiff_t(line) * tile.row_strides[k]; }
+  bool repeats(int k) const { return k < inputs && tile.row_strides[k] == 0; }
+
+  const ptrdiff_t* joined_strides() {
+    for (int k = 0; k <= inputs; ++k) side_by_side[k] = repeated[k] ? size_of(k) : strides[k];
+    return side_by_side;
+  }
+  ptrdiff_t size_of(int k) const { return k < op.data || item > 4 ? item : ptrdiff_t(sizeof(float)); }
+  void repeat(int k) {
+    const size_t size = size_t(size_of(k)), times = chunk / n < tile.rows ? chunk / n : tile.rows;
+    if (from[k] == size_of(k))
+      memcpy(copies[k], tile.operands[k], n * size);
+    else
+      for (size_t i = 0; i < n; ++i) memcpy(copies[k] + i * size, tile.operands[k] + ptrdiff_t(i) * from[k], size);
+    for (size_t i = 1; i < times; ++i) memcpy(copies[k] + i * n * size, copies[k], n * size);
+    repeated[k] = true;
+  }
+};
+
+template <class Terms>
+void run_and_sum_as(const Operation& op, Storage storage, const Tile& tile, double* sums) {
+  constexpr size_t block = lines_at_a_time * sum_lanes;
+  alignas(64) typename Terms::Stored buffers[lines_at_a_time][sum_chunk];
+  alignas(64) typename Terms::Added wide[lines_at_a_time][sum_chunk + pair];
+  Lines<typename Terms::Stored> lines(op, storage, tile);
+  if (tile.columns == 1) {
+    add_along(sums, Terms::read(lines.compute(0, buffers[0]), tile.rows, wide[0]), tile.rows, tile.first_row);
+    return;
+  }
+  for (size_t first = 0; first < tile.rows; first += block) {
+    const size_t end = tile.rows - first < block ? tile.rows : first + block;
+    if (lines.are_joined()) lines.compute_joined(first, end);
+    for (size_t line = first; line < end && line < first + sum_lanes; ++line) {
+      const typename Terms::Added* terms[lines_at_a_time];
+      size_t count = 0;
+      for (size_t same = line; same < end; same += sum_lanes, ++count) {
+        const auto* own = lines.are_joined() ? lines.stored(same) : lines.compute(same, buffers[count]);
+        terms[count] = Terms::read(own, tile.columns, wide[count]);
+      }
+      add_beside(sums + (tile.first_row + line) % sum_lanes * tile.columns, terms, count, tile.columns);
+    }
+  }
 }
 
 // `sums` holds sum_lanes rows of as many numbers as the tile has columns.
 void run_and_sum(const Operation& op, Storage storage, const Tile& tile, double* sums) {
   const FloatingPointState state;
-  const ptrdiff_t item = storage == Storage::float64 ? 8 : storage == Storage::float32 ? 4 : 2;
-  const int inputs = op.data + op.parameters;
-  const bool along = tile.columns == 1;
-  const size_t lines = along ? 1 : tile.rows, n = along ? tile.rows : tile.columns;
-  const ptrdiff_t* from = along ? tile.row_strides : tile.column_strides;
-  const bool in_place = tile.stored && !tile.streaming && from[inputs] == item;
-
-  alignas(64) char buffers[max_outputs][sum_chunk * sizeof(double)];
-  ptrdiff_t strides[max_operands];
-  for (int k = 0; k < op.operands(); ++k) strides[k] = k < inputs ? from[k] : item;
-  for (size_t line = 0; line < lines; ++line) {
-    char* at[max_operands];
-    const auto own = [&](int k) { return tile.operands[k] + ptrdiff_t(line) * tile.row_strides[k]; };
-    for (int k = 0; k < op.operands(); ++k) at[k] = k < inputs || in_place ? own(k) : buffers[k - inputs];
-    run(op, storage, at, strides, 0, n, false);
-    const char* terms = at[inputs + tile.output];
-    const size_t row = tile.first_row + line;
-    switch (storage) {
-      case Storage::float16:
-        add_narrow_line<Float16>(tile, sums, reinterpret_cast<const uint16_t*>(terms), n, row);
-        break;
-      case Storage::bfloat16:
-        add_narrow_line<BFloat16>(tile, sums, reinterpret_cast<const uint16_t*>(terms), n, row);
-        break;
-      case Storage::float32: add_line(tile, sums, reinterpret_cast<const float*>(terms), n, row); break;
-      default: add_line(tile, sums, reinterpret_cast<const double*>(terms), n, row);
-    }
-    if (!tile.stored || in_place) continue;
-    char* to = own(inputs);
-    if (from[inputs] == item)
-      put(to, terms, n * size_t(item), tile.streaming);
-    else if (item == 2)
-      scatter(to, from[inputs], reinterpret_cast<const uint16_t*>(terms), n);
-    else if (item == 4)
-      scatter(to, from[inputs], reinterpret_cast<const float*>(terms), n);
-    else
-      scatter(to, from[inputs], reinterpret_cast<const double*>(terms), n);
+  switch (storage) {
+    case Storage::float16: run_and_sum_as<NarrowTerms<Float16>>(op, storage, tile, sums); break;
+    case Storage::bfloat16: run_and_sum_as<NarrowTerms<BFloat16>>(op, storage, tile, sums); break;
+    case Storage::float32: run_and_sum_as<NativeTerms<float>>(op, storage, tile, sums); break;
+    default: run_and_sum_as<NativeTerms<double>>(op, storage, tile, sums);
   }
   if (tile.streaming) finish_streaming();
 }

@@ -204,7 +204,7 @@ def tree(terms):
     return pairwise(chunk(terms[i : i + 1024]) for i in range(0, len(terms), 1024))
 
 
-@pytest.mark.parametrize("shape", [(5, 33), (1030, 17), (5000, 3), (70000, 17)], ids=str)
+@pytest.mark.parametrize("shape", [(5, 33), (1030, 17), (1100, 700), (65, 1500), (5000, 3), (70000, 17)], ids=str)
 def test_sums_are_those_of_the_tree(shape):
     g = np.random.default_rng(9).normal(size=shape)
     _, sums = hw.bias_activation_backward_from_output(g, g, "identity")
@@ -264,6 +264,25 @@ def test_bad_gradients_are_refused():
         hw.bias_activation_backward_from_output(X, X, "gelu")
     with pytest.raises(ValueError, match="negative_slope"):
         hw.bias_activation_backward_from_output(X, X, "leaky_relu", -1.0)
+
+
+def test_calls_with_defaults_are_checked_as_all_others():
+    for _ in range(2):  # the first one makes the next ones direct
+        assert hw.bias_activation_backward(X, X, B, "relu")[1].dtype == np.float32
+        assert hw.bias_activation_backward_from_output(X, X, "relu")[1].dtype == np.float32
+        for wrong in (X.astype(float), X[:2], X.astype(np.int32)):
+            with pytest.raises((TypeError, ValueError)):
+                hw.bias_activation_backward(X, X, B, "relu", out=wrong)
+        for g, x, bias in ((X[:2], X, B), (X, X[:, :3], B), (X, X, B[:3]), (X, X, X), (X[0, 0], X[0, 0], B)):
+            with pytest.raises(ValueError, match=r"shape|axis"):
+                hw.bias_activation_backward(g, x, bias, "relu")
+        shared = np.random.default_rng(1).normal(size=16).astype(np.float32)
+        g, bias, out = shared[:12].reshape(3, 4), shared[8:12], shared[4:].reshape(3, 4)
+        expected = hw.bias_activation_backward(g.copy(), X, bias.copy(), "silu")
+        assert all(map(equal_bits, hw.bias_activation_backward(g, X, bias, "silu", out=out), expected))
+        for f in ("elu", "selu", "leaky_relu", hw.celu, hw.get("leaky_relu", "tensorflow")):
+            expected = hw.bias_activation_backward(X, -X, B / 2, f, axis=1)
+            assert all(map(equal_bits, hw.bias_activation_backward(X, -X, B / 2, f), expected))
 
 
 def test_overlapping_memory_is_as_if_it_were_copied():

@@ -63,7 +63,14 @@ def bias_activation(
     >>> hw.bias_activation(np.array([[1.0, -1.0]]), np.array([0.5, 0.5]), "relu")
     array([[1.5, 0. ]])
     """
-    function = _on_sum("bias_activation", activation, "forward_with_bias")
+    try:
+        function = _with_bias[activation]
+    except (KeyError, TypeError):
+        function = _on_sum("bias_activation", activation, "forward_with_bias")
+        if not isinstance(function, BoundActivation):
+            _with_bias[activation] = function
+    if axis == -1 and _core.bias_fits(x, bias):
+        return function(x, bias, *parameters, out=out, **keywords)
     x, bias = _array(x), _array(bias)
     return function(x, _fitted("bias_activation", x, bias, axis), *parameters, out=out, **keywords)
 
@@ -181,6 +188,10 @@ def bias_activation_backward(
         outside of its domain or does not broadcast to the shape of x, `out` is read-only, or x has no such axis.
     """
     caller = "bias_activation_backward"
+    if axis == -1 and not parameters and not named:
+        results = _directly("backward", activation, g, x, bias, out)
+        if results is not None:
+            return results
     function, given = _bound(caller, activation, parameters, named, "backward")
     g, x, bias = np.asarray(g), np.asarray(x), np.asarray(bias)
     bias = _fitted(caller, x, bias, axis)
@@ -190,6 +201,8 @@ def bias_activation_backward(
     if given:
         _core.check_domain(function.forward, given)
     bias = bias.astype(_computed(dtype), copy=False)
+    if not parameters and not named:
+        _keep_for_direct_calls("backward", activation, function, given)
     return _run(caller, function, "backward_with_bias", dtype, (g, x), ("g", "x"), (bias, *given), axis, out)
 
 
@@ -228,17 +241,39 @@ def bias_activation_backward_from_output(
         parameter does not broadcast to the shape of y, `out` is read-only, or y has no such axis.
     """
     caller = "bias_activation_backward_from_output"
+    if axis == -1 and not parameters and not named:
+        results = _directly("backward_from_output", activation, g, y, None, out)
+        if results is not None:
+            return results
     function, given = _bound(caller, activation, parameters, named, "backward_from_output")
     g, y = np.asarray(g), np.asarray(y)
     dtype = _result_dtype(caller, function, (g, y), ("g", "y"), given)
     if given:
         _core.check_domain(function, given)
+    if not parameters and not named:
+        _keep_for_direct_calls("backward_from_output", activation, function, given)
     return _run(caller, function, "backward_from_output", dtype, (g, y), ("g", "y"), given, axis, out)
 
 
 # ---- Activations -----------------------------------------------------------------------------------------------------
 
 _on_sums: dict[tuple[str, str, Any], Any] = {}
+_with_bias: dict[Any, Any] = {}
+_backward: dict[str, dict[Any, tuple[int, bool, tuple[float, ...]]]] = {"backward": {}, "backward_from_output": {}}
+
+
+def _directly(role: str, activation: Any, g: Any, x: Any, bias: Any, out: Any) -> tuple[Any, Any] | None:
+    """Compute with the default parameters, or return None where operands need to be looked at."""
+    try:
+        function = _backward[role][activation]
+    except (KeyError, TypeError):
+        return None
+    return _core.backward_with_bias_directly(function, g, x, bias, out)
+
+
+def _keep_for_direct_calls(role: str, activation: Any, function: Any, defaults: tuple[float, ...]) -> None:
+    if not isinstance(activation, BoundActivation):
+        _backward[role][activation] = _index(function), role == "backward_from_output", defaults
 
 
 def _on_sum(caller: str, activation: Any, role: str) -> Any:
