@@ -230,6 +230,16 @@ void in_order(const Call& call) {
 
 std::atomic<std::size_t> streaming_size{0};  // 0: the machine was not yet asked
 
+// Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
+bool goes_past_cache(const Call& call, std::size_t elements) {
+  const Operation& op = call.operation;
+  const std::ptrdiff_t item = item_size(call.storage);
+  if (!outgrows_cache(elements * std::size_t(op.outputs * item))) return false;
+  for (int k = op.data + op.parameters; k < op.operands(); ++k)
+    if (call.strides[call.dimensions - 1][k] != item) return false;
+  return true;
+}
+
 std::size_t count_true(const char* mask, std::ptrdiff_t stride, std::size_t n) {
   unsigned count = 0;
   if (stride == 1)
@@ -347,15 +357,6 @@ bool outgrows_cache(std::size_t bytes) {
   std::size_t size = streaming_size.load(std::memory_order_relaxed);
   if (size == 0) streaming_size.store(size = cache_size() / 2);
   return bytes >= size;
-}
-
-bool goes_past_cache(const Call& call, std::size_t elements) {
-  const Operation& op = call.operation;
-  const std::ptrdiff_t item = item_size(call.storage);
-  if (!outgrows_cache(elements * std::size_t(op.outputs * item))) return false;
-  for (int k = op.data + op.parameters; k < op.operands(); ++k)
-    if (call.strides[call.dimensions - 1][k] != item) return false;
-  return true;
 }
 
 void set_streaming_size(std::size_t bytes) { streaming_size.store(bytes); }

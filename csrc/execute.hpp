@@ -75,8 +75,6 @@ void execute(Call& call);
 
 // Whether so many bytes of results go past the cache to memory: they would only drive out of it what is needed sooner.
 bool outgrows_cache(std::size_t bytes);
-// Whether those of so many elements of a call do.
-bool goes_past_cache(const Call& call, std::size_t elements);
 
 // From how many bytes of results on they go past the cache, for tests; at first half of the cache.
 void set_streaming_size(std::size_t bytes);

@@ -89,7 +89,6 @@ class ColumnSums {
     // Whole groups of chunks are nodes of the tree, so that it does not matter how large they are.
     while (group_ < most_chunks && group_ * sum_chunk * width_ < task_size) group_ *= 2;
     groups_ = std::max<std::size_t>(1, (total_ + group_ * sum_chunk - 1) / (group_ * sum_chunk));
-    streaming_ = stored && columns_ >= least_streamed && goes_past_cache(call, count_ * total_);
   }
 
   void operator()(double* totals) {
@@ -122,8 +121,6 @@ class ColumnSums {
   static constexpr std::size_t most_columns = sum_chunk;
   static constexpr std::size_t few_columns = 256;
   static constexpr std::size_t least_columns = 16;
-  static constexpr std::size_t least_streamed =
-      512;  // a shorter row is a small part of what the kernel takes at a time
 
   std::ptrdiff_t reach(const std::ptrdiff_t* strides) const {
     std::ptrdiff_t sum = 0;
@@ -163,7 +160,6 @@ class ColumnSums {
     tile.columns = std::min(width_, columns_ - first_column);
     tile.output = output_;
     tile.stored = stored_;
-    tile.streaming = streaming_;
     const std::ptrdiff_t* row_strides = rows_.strides[rows_.dimensions - 1];
     std::copy_n(row_strides, operands_, tile.row_strides);
     std::copy_n(column_strides_, operands_, tile.column_strides);
@@ -186,12 +182,15 @@ class ColumnSums {
   // The sums of the rows [begin, end), as far as there are such.
   const double* sum_rows(const Call& rows, Tile& tile, std::size_t begin, std::size_t end) const {
     const InstructionSet& set = current_instruction_set();
-    thread_local std::vector<double> lanes;
+    thread_local std::vector<double> lanes, scratch;
     thread_local PairwiseSums sums(0);
     lanes.assign(sum_lanes * tile.columns, 0);
     sums = PairwiseSums(tile.columns);
     end = std::min(end, total_);
     if (begin >= end) return sums.total();
+    const std::size_t most_rows = tile.columns == 1 ? sum_chunk : halfwave::sum_rows;
+    scratch.resize(std::max(scratch.size(), std::min(total_, most_rows) * tile.columns));
+    tile.scratch = scratch.data();
     std::size_t filled = 0;
     const auto flush = [&] {
       if (filled == 0) return;
@@ -221,7 +220,6 @@ class ColumnSums {
   std::size_t count_, total_;
   std::size_t columns_ = 1, width_ = 1, blocks_ = 1;
   std::size_t group_ = 1, groups_ = 1;
-  bool streaming_ = false;
   std::ptrdiff_t column_strides_[max_operands + 1];
 };
 

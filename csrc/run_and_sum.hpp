@@ -15,7 +15,8 @@ void run_operation(const Operation&, Storage, char* const* operands, const ptrdi
 
 // Rows whose terms go to the same lane are added so many at a time: the sums of a wide tile lie beyond the L1 cache, and
 // are loaded and stored once for all of them.
-constexpr size_t lines_at_a_time = 4;
+constexpr size_t lines_at_a_time = sum_rows / sum_lanes;
+static_assert(lines_at_a_time == 4);
 
 // sums[i] += terms[0][i], then terms[1][i], …
 template <class T>
@@ -71,7 +72,7 @@ struct NarrowTerms {
   }
 };
 
-// The lines of a tile, which are computed one by one: its rows, or its only column.
+// The lines of a tile, which are computed one after another: its rows, or its only column.
 template <class T>
 class Lines {
  public:
@@ -82,7 +83,7 @@ class Lines {
         inputs(o.data + o.parameters),
         n(t.columns == 1 ? t.rows : t.columns),
         from(t.columns == 1 ? t.row_strides : t.column_strides),
-        in_place(t.stored && !t.streaming && from[inputs] == item) {
+        in_place(t.stored && from[inputs] == item) {
     for (int k = 0; k < op.operands(); ++k) strides[k] = k < inputs ? from[k] : item;
     joined = in_place && tile.columns > 1 && 2 * n <= chunk;
     for (int k = 0; joined && k <= inputs; ++k) joined = repeats(k) || tile.row_strides[k] == ptrdiff_t(n) * from[k];
@@ -90,35 +91,14 @@ class Lines {
       if (repeats(k) && from[k] != 0) repeat(k);
   }
 
-  // Short rows that lie one after another are as fast as one long row.
-  bool are_joined() const { return joined; }
-  void compute_joined(size_t begin, size_t end) {
-    for (size_t line = begin, m; line < end; line += m) {
-      m = end - line < chunk / n ? end - line : chunk / n;
-      char* at[max_operands];
-      for (int k = 0; k <= inputs; ++k) at[k] = repeated[k] ? copies[k] : own(k, line);
-      run_operation(op, storage, at, joined_strides(), m * n, false);
-    }
+  // Computes and stores lines [begin, end).
+  void compute(size_t begin, size_t end) {
+    first = begin;
+    if (joined) return compute_joined(begin, end);
+    for (size_t line = begin; line < end; ++line) compute_line(line);
   }
-  const T* stored(size_t line) const { return reinterpret_cast<const T*>(own(inputs, line)); }
-
-  // Computes and stores a line. Returns its terms, which lie in `buffer` if they are not where they are stored.
-  const T* compute(size_t line, T* buffer) {
-    char* at[max_operands];
-    for (int k = 0; k < op.operands(); ++k)
-      at[k] = k < inputs || in_place      ? own(k, line)
-              : k == inputs + tile.output ? reinterpret_cast<char*>(buffer)
-                                          : reinterpret_cast<char*>(unused[k - inputs]);
-    run_operation(op, storage, at, strides, n, false);
-    const T* terms = reinterpret_cast<const T*>(at[inputs + tile.output]);
-    if (tile.stored && !in_place) {
-      if (from[inputs] == item)
-        put(own(inputs, line), terms, n * sizeof(T), tile.streaming);
-      else
-        scatter(own(inputs, line), from[inputs], terms, n);
-    }
-    return terms;
-  }
+  // Those of a line that was computed last.
+  const T* terms(size_t line) const { return in_place ? reinterpret_cast<const T*>(own(inputs, line)) : kept(line); }
 
  private:
   static constexpr ptrdiff_t item = sizeof(T);
@@ -131,51 +111,71 @@ class Lines {
   const ptrdiff_t* const from;
   const bool in_place;
   bool joined;
+  size_t first = 0;
   bool repeated[max_operands] = {};
   ptrdiff_t strides[max_operands];
-  ptrdiff_t side_by_side[max_operands];
   alignas(64) char copies[max_data + max_parameters][chunk * sizeof(double)];
   T unused[max_outputs][sum_chunk];
 
   char* own(int k, size_t line) const { return tile.operands[k] + ptrdiff_t(line) * tile.row_strides[k]; }
+  T* kept(size_t line) const { return static_cast<T*>(tile.scratch) + (line - first) * n; }
   bool repeats(int k) const { return k < inputs && tile.row_strides[k] == 0; }
 
-  const ptrdiff_t* joined_strides() {
-    for (int k = 0; k <= inputs; ++k) side_by_side[k] = repeated[k] ? size_of(k) : strides[k];
-    return side_by_side;
+  void compute_line(size_t line) {
+    char* at[max_operands];
+    for (int k = 0; k < op.operands(); ++k) {
+      if (k < inputs || in_place)
+        at[k] = own(k, line);
+      else
+        at[k] = reinterpret_cast<char*>(k == inputs + tile.output ? kept(line) : unused[k - inputs]);
+    }
+    run_operation(op, storage, at, strides, n, false);
+    if (!tile.stored || in_place) return;
+    scatter(own(inputs, line), from[inputs], kept(line), n);
   }
-  ptrdiff_t size_of(int k) const { return k < op.data || item > 4 ? item : ptrdiff_t(sizeof(float)); }
+
+  // Short rows that lie one after another are as fast as a long one.
+  void compute_joined(size_t begin, size_t end) {
+    const size_t most = chunk / n;
+    for (size_t line = begin, m; line < end; line += m) {
+      m = end - line < most ? end - line : most;
+      char* at[max_operands];
+      for (int k = 0; k <= inputs; ++k) at[k] = repeated[k] ? copies[k] : own(k, line);
+      run_operation(op, storage, at, strides, m * n, false);
+    }
+  }
+  // Copies what is the same in all rows for as many of them as are computed at a time.
   void repeat(int k) {
-    const size_t size = size_t(size_of(k)), times = chunk / n < tile.rows ? chunk / n : tile.rows;
-    if (from[k] == size_of(k))
+    const ptrdiff_t own_item = k < op.data || item > 4 ? item : ptrdiff_t(sizeof(float));
+    const size_t size = size_t(own_item), times = chunk / n < tile.rows ? chunk / n : tile.rows;
+    if (from[k] == own_item)
       memcpy(copies[k], tile.operands[k], n * size);
     else
       for (size_t i = 0; i < n; ++i) memcpy(copies[k] + i * size, tile.operands[k] + ptrdiff_t(i) * from[k], size);
     for (size_t i = 1; i < times; ++i) memcpy(copies[k] + i * n * size, copies[k], n * size);
     repeated[k] = true;
+    strides[k] = own_item;
   }
 };
 
+// Rows are computed in the order in which they lie in memory, and added while they are in the L2 cache.
 template <class Terms>
 void run_and_sum_as(const Operation& op, Storage storage, const Tile& tile, double* sums) {
-  constexpr size_t block = lines_at_a_time * sum_lanes;
-  alignas(64) typename Terms::Stored buffers[lines_at_a_time][sum_chunk];
   alignas(64) typename Terms::Added wide[lines_at_a_time][sum_chunk + pair];
   Lines<typename Terms::Stored> lines(op, storage, tile);
   if (tile.columns == 1) {
-    add_along(sums, Terms::read(lines.compute(0, buffers[0]), tile.rows, wide[0]), tile.rows, tile.first_row);
+    lines.compute(0, 1);
+    add_along(sums, Terms::read(lines.terms(0), tile.rows, wide[0]), tile.rows, tile.first_row);
     return;
   }
-  for (size_t first = 0; first < tile.rows; first += block) {
-    const size_t end = tile.rows - first < block ? tile.rows : first + block;
-    if (lines.are_joined()) lines.compute_joined(first, end);
+  for (size_t first = 0; first < tile.rows; first += sum_rows) {
+    const size_t end = tile.rows - first < sum_rows ? tile.rows : first + sum_rows;
+    lines.compute(first, end);
     for (size_t line = first; line < end && line < first + sum_lanes; ++line) {
       const typename Terms::Added* terms[lines_at_a_time];
       size_t count = 0;
-      for (size_t same = line; same < end; same += sum_lanes, ++count) {
-        const auto* own = lines.are_joined() ? lines.stored(same) : lines.compute(same, buffers[count]);
-        terms[count] = Terms::read(own, tile.columns, wide[count]);
-      }
+      for (size_t same = line; same < end; same += sum_lanes, ++count)
+        terms[count] = Terms::read(lines.terms(same), tile.columns, wide[count]);
       add_beside(sums + (tile.first_row + line) % sum_lanes * tile.columns, terms, count, tile.columns);
     }
   }
@@ -190,7 +190,6 @@ void run_and_sum(const Operation& op, Storage storage, const Tile& tile, double*
     case Storage::float32: run_and_sum_as<NativeTerms<float>>(op, storage, tile, sums); break;
     default: run_and_sum_as<NativeTerms<double>>(op, storage, tile, sums);
   }
-  if (tile.streaming) finish_streaming();
 }
 
 }  // namespace

@@ -132,6 +132,7 @@ struct MaskRow {
 // pairwise. Being fixed, the order, and so the result, is the same everywhere.
 constexpr std::size_t sum_lanes = 16;
 constexpr std::size_t sum_chunk = 1024;
+constexpr std::size_t sum_rows = 64;  // that are computed before they are added
 
 // At most sum_chunk rows of at most sum_chunk columns, of which each column is summed, the operands being those of
 // InstructionSet::run. Those of a single column may be strided by anything along it.
@@ -142,7 +143,7 @@ struct Tile {
   std::size_t first_row;  // of its chunk: its terms go to lane first_row % sum_lanes
   int output;             // that is summed
   bool stored;            // the only output
-  bool streaming;         // past the cache
+  void* scratch;          // memory for sum_rows rows, or the only column, of what is summed
 };
 
 // A batch of a layer: one row per example with one element per unit, side by side. Strides are in bytes.
