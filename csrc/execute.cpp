@@ -106,9 +106,11 @@ class RepeatedRows {
     if (call.masked || call.dimensions < 2) return false;
     const int row = call.dimensions - 1, column = row - 1;
     if (2 * call.shape[row] > enough || call.shape[column] < 2) return false;
-    for (int k = 0; k < call.pointers(); ++k)
-      if (!repeats(call, k) && call.strides[column][k] != call.strides[row][k] * std::ptrdiff_t(call.shape[row]))
+    for (int k = 0; k < call.pointers(); ++k) {
+      if (repeats(call, k) ? !is_one_row(call, k)
+                           : call.strides[column][k] != call.strides[row][k] * std::ptrdiff_t(call.shape[row]))
         return false;
+    }
     return true;
   }
 
@@ -134,6 +136,13 @@ class RepeatedRows {
   static std::size_t row_of(const Call& call) { return call.shape[call.dimensions - 1]; }
   static bool repeats(const Call& call, int k) {
     return call.strides[call.dimensions - 2][k] == 0 && call.strides[call.dimensions - 1][k] != 0;
+  }
+
+  // Whether the same row serves along all other dimensions as well.
+  static bool is_one_row(const Call& call, int k) {
+    for (int d = 0; d < call.dimensions - 2; ++d)
+      if (call.strides[d][k] != 0) return false;
+    return true;
   }
 
   void copy(Call& call, int k) {

@@ -120,6 +120,15 @@ def test_the_bias_may_belong_to_any_axis(fmt):
         assert equal_bits(dbias, hw.unbroadcast(dx, bias.reshape(shape).shape).reshape(-1))
 
 
+@each_dtype
+@pytest.mark.parametrize("shape", [(6, 1, 24), (1, 35, 24), (6, 35, 1), (24,), (6, 1, 1), (35, 1)], ids=str)
+def test_a_residual_broadcasts(fmt, shape):
+    x, residual = normal((6, 35, 24), fmt, 1), normal(shape, fmt, 2)
+    whole = np.broadcast_to(residual, x.shape).copy()
+    assert equal_bits(hw.residual_activation(x, residual, "silu"), hw.residual_activation(x, whole, "silu"))
+    assert equal_bits(hw.silu(np.broadcast_to(residual, x.shape)), hw.silu(whole))
+
+
 def test_a_residual_broadcasts_and_promotes():
     x, residual = np.ones((3, 1), np.float32), np.arange(4, dtype=np.float64)
     assert equal_bits(hw.residual_activation(x, residual, "tanh"), np.tanh(0) + hw.tanh(x + residual))
