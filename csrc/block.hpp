@@ -138,6 +138,7 @@ struct CurvatureOf<A> {
 
 template <class Curvature, int parameters_>
 struct SecondDerivative {
+  using Formula = Curvature;
   static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1;
   static constexpr int unroll = 2;
   template <class V>
@@ -236,15 +237,25 @@ void block_in_double(const float* const* in, float* const* out, size_t n) {
   }
 }
 
-template <class Op>
-constexpr Operation operation_in_double() {
+template <class Op, size_t... i>
+constexpr bool is_computed_in_float(std::index_sequence<i...>) {
+  return requires(Vec<float> v) { Op::Formula::second_derivative((static_cast<void>(i), v)...); };
+}
+
+// 16-bit results are made of its floats, whatever the parameters are: no kernel more.
+template <class A>
+constexpr Operation second_derivative() {
+  using Op = SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>;
+  constexpr Bound bound = A::info.second_derivative;
   constexpr bool varying = Op::parameters != 0;
-  constexpr Undecided midpoints = undecided({}, Doubt::at_midpoints, 0);
   Operation o{Op::data, Op::parameters, Op::outputs};
-  o.f32 = {block_in_double<Op, false>, block_in_double<Op, varying>};
   o.f64 = blocks<Op, double>();
-  o.f16 = {nullptr, Rounding<Float16, midpoints>::round};
-  o.bf16 = {nullptr, Rounding<BFloat16, midpoints>::round};
+  if constexpr (is_computed_in_float<Op>(std::make_index_sequence<Op::operands>{}))
+    o.f32 = blocks<Op, float>();
+  else
+    o.f32 = {block_in_double<Op, false>, block_in_double<Op, varying>};
+  o.f16 = {nullptr, Rounding<Float16, undecided(bound, bound.float16, 0)>::round};
+  o.bf16 = {nullptr, Rounding<BFloat16, undecided(bound, bound.bfloat16, 0)>::round};
   return o;
 }
 
@@ -283,8 +294,7 @@ constexpr Row row() {
     set(Role::forward_with_residual, operation_on_sum<Forward<A>, false>());
     set(Role::backward_with_bias, operation_on_sum<Backward<A>, true>());
     set(Role::backward_with_residual, operation_on_sum<Backward<A>, false>());
-    set(Role::second_derivative,
-        operation_in_double<SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>>());
+    set(Role::second_derivative, second_derivative<A>());
     if constexpr (A::info.from_output != nullptr) set(Role::backward_from_output, operation<BackwardFromOutput<A>>());
     if constexpr (has_parameter_terms<A>(std::make_index_sequence<ParameterTerms<A>::operands>{}))
       set(Role::parameter_terms, operation<ParameterTerms<A>>());

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 from typing import Any
 
 import halfwave as hw
@@ -463,6 +464,15 @@ def test_second_derivative_at(name: str, x: float, parameters: tuple[float, ...]
     """The same piece counts as for the derivative, and infinities have limits."""
     for dtype in (np.float16, np.float32, np.float64):
         assert hw.functions()[name].second_derivative(np.array([x], dtype), *parameters)[0] == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_second_derivative_of_squareplus_with_a_subnormal_b(dtype: type[np.floating]) -> None:
+    """b / (2 * x**3) may be a normal number where b / x is not."""
+    b, x = np.finfo(dtype).smallest_subnormal, dtype(3 * 2.0**-20)
+    expected = dtype(Fraction(float(b)) / (2 * Fraction(float(x)) ** 3))
+    result = hw.squareplus.second_derivative(x, b)
+    np.testing.assert_allclose(result, expected, rtol=4 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("name", [n for n, f in hw.functions().items() if f.second_derivative])

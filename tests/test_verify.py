@@ -68,7 +68,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     """A sample of a function in every dtype and direction, with the place of each maximum."""
     assert verify("silu", "--jobs", 1) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert len(lines) == 2 * len(cases.DTYPES)
+    assert len(lines) == 3 * len(cases.DTYPES)
     assert all("0x" in line and "EXCEEDS" not in line for line in lines)
 
 
@@ -97,7 +97,7 @@ def test_one_wrong_result_among_all(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert verify("silu", *NARROW, "--json", path) == 1
     (entry,) = entries(path)
     assert entry["exceeds"]
-    assert 2 < entry["maximum"] < 4
+    assert 2 < entry["maximum"] < 5  # what was there before may be two units off
     assert hw.silu(np.float32(float.fromhex(entry["at"][0]))) == hw.silu(x0)
 
 
@@ -168,7 +168,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     with state.open("a") as file:
         file.write('["cut of')
     assert verify("silu", *wide, "--json", resumed) == 0
-    roles, tasks = 2, 5  # four of 2^20 numbers, and that which begins with -1.5
+    roles, tasks = 3, 5  # four of 2^20 numbers, and that which begins with -1.5
     assert len(done) == 3 + roles * tasks - 2
     assert entries(resumed) == entries(whole)
 

@@ -74,16 +74,22 @@ FUNCTIONS = {
         "*(4-x*tanh_gate_slope(x)*(1-2*logistic(-tanh_gate(x))))-2*sqrt(8/pi))"
     ),
     "mish_second_derivative": ("4*exp(x)*(4+2*x+exp(x)*(8+2*x+exp(x)*(6-3*x+exp(x)*(2-2*x))))/(2+exp(x)*(2+exp(x)))^3"),
+    "softplus": "log1p(exp(x))",
     "mills": "exp(x^2/2)*erfc(x/sqrt(2))/2",
     "gelu_derivative": "1-exp(-x^2/2)*(mills(x)-x/sqrt(2*pi))",
     "gelu_slope": "(mills(x)-x/sqrt(2*pi))/(x-gelu_root)",
 }
 
 
+@functools.cache
+def compiled(formula):
+    return compile(formula.replace("^", "**"), formula, "eval")
+
+
 def evaluate(formula, x, known):
     names = {name: getattr(mpmath, name) for name in ("exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sqrt")}
     names |= {name: (lambda text: lambda at: evaluate(text, at, known))(text) for name, text in FUNCTIONS.items()}  # noqa: B023
-    return eval(formula.replace("^", "**"), names | ROOTS | {"x": x, "pi": mpmath.pi} | known)
+    return eval(compiled(formula), names | ROOTS | {"x": x, "pi": mpmath.pi} | known)
 
 
 def root_near(formula, start):
@@ -210,7 +216,7 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Eight polynomials for lookup8, one for each piece of a range, in float alone.
+    """Eight or sixteen polynomials for lookup8 or lookup16, one for each piece of a range, in float alone.
 
     With d = centre - x, or x - centre if `upward`: function = c[0] + c[1] d + c[2] d^2 + …, in relative error. A centre
     is a point next to the one given whose value is nearly a float (Gal's method), or, at a zero, that point itself.
@@ -223,20 +229,25 @@ class Pieces:
     centres: tuple[object, ...]
     terms: int
     zero: int = -1  # the piece whose centre is a zero
+    order: int = 0  # of the zero at 0, the centre of the first piece: its c[0] to c[order - 1] are 0
     identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
     upward: bool = False
     margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
 
     def make(self, form, known):
-        pieces = [self.piece(i) for i in range(8)]
+        pieces = [self.piece(i) for i in range(self.count)]
         error = max(error for *_, error in pieces)
-        print(f"  {form.name:8}{self.name:12}8 x {self.terms} terms   2^{error:.2f}")
+        print(f"  {form.name:8}{self.name:12}{self.count} x {self.terms} terms   2^{error:.2f}")
         rows = zip(*(coefficients for _, coefficients, _ in pieces), strict=True)
         centres = listed(form.literal(centre) for centre, *_ in pieces)
-        code = f"static constexpr float {self.name}_centre[8] = {{{centres}}};\n"
-        code += f"static constexpr float {self.name}[{self.terms}][8] = {{\n"
+        code = f"static constexpr float {self.name}_centre[{self.count}] = {{{centres}}};\n"
+        code += f"static constexpr float {self.name}[{self.terms}][{self.count}] = {{\n"
         code += "".join(wrapped_row(listed(map(form.literal, row))) for row in rows) + "};"
         return f"{self.comment} {self.terms} terms, relative error 2^{error:.1f}.", code
+
+    @property
+    def count(self):
+        return len(self.bounds) - 1
 
     def piece(self, i):
         reach = (self.bounds[i + 1] - self.bounds[i]) * self.margin
@@ -244,12 +255,15 @@ class Pieces:
         centre, value = self.centre(i)
         sign = 1 if self.upward else -1
         ends = sorted((sign * (low - centre), sign * (high - centre)))
-        ends[0] = ends[0] or mpf(2) ** -30  # where the first term is given, the others must not all vanish at an end
+        # where the first term is given, the others must not all vanish at an end
+        ends = [ends[0] or mpf(2) ** -30, ends[1] or -(mpf(2) ** -30)]
         function = re.sub(r"\by\b", f"({exact_text(centre)}{'+' if self.upward else '-'}x)", self.function)
         interval = f"[{exact_text(ends[0])};{exact_text(ends[1])}]"
         orders = range(1, self.terms)
         if i == 0 and self.identity:
             return self.near_identity(low, high)
+        if i == 0 and self.order:
+            return self.near_zero(high)
         if i == self.zero:  # there is no relative error at a zero
             program = f"(({function})-{exact_text(value)})/x, [|{listed(range(self.terms - 1))}|]"
             fit = f"p = x*fpminimax({program}, [|{listed([24] * len(orders))}|], {interval}, relative, floating);\n"
@@ -277,6 +291,15 @@ class Pieces:
         coefficients = [mpf(0), *self.coefficients(fit, orders)]
         error = self.error(0, mpf(0), [mpf(0), mpf(1), *coefficients[1:]], mpf(2) ** -30, high, 1)
         return mpf(0), [mpf(FLOAT_MAX), *coefficients], error
+
+    def near_zero(self, high):
+        function, orders = re.sub(r"\by\b", "x", self.function), range(self.order, self.terms)
+        fit = (
+            f"p = fpminimax({function}, [|{listed(orders)}|], [|{listed([24] * len(orders))}|], "
+            f"[1b-20;{exact_text(high)}], relative, floating);\n"
+        )
+        coefficients = [mpf(0)] * self.order + self.coefficients(fit, orders)
+        return mpf(0), coefficients, self.error(0, mpf(0), coefficients, mpf(2) ** -20, high, 1)
 
     def at(self, y):
         return evaluate(self.function, mpf(0), {"y": y})
@@ -421,7 +444,8 @@ def derivative_root(name, start, radius, terms, leading_low=""):
 def second_derivative_root(name, start, radius, terms, which=""):
     function = f"{name}_second_derivative"
     struct = f"{camel_case(function)}{which}Root"
-    return root(struct, function, f"{name}''", start, radius, {"double": terms}, formats=(DOUBLE,))
+    formats = tuple(form for form in FORMATS if form.name in terms)
+    return root(struct, function, f"{name}''", start, radius, terms, formats=formats)
 
 
 def rounded_to(bits, value):
@@ -490,10 +514,64 @@ def gate_slope(name, function, zero, scale):
     )
 
 
+def sixteen_pieces(name, function, steps, far_steps, skipped, terms, root=None):
+    """A function by pieces of two widths, the first about 0, one about a zero if there is one.
+
+    The centres of the others are so far right that the function changes by no more than a factor of 2 beyond, and near
+    enough to the left end for distances to be exact.
+    """
+
+    def point(i):
+        return max(i / steps, (i - skipped) / far_steps)
+
+    largest = point(15.499)
+    bounds = (0.0, *(point(i + 0.5) for i in range(15)), largest)
+    centres = [0, *(0.4 * low + 0.6 * high for low, high in itertools.pairwise(bounds[1:]))]
+    zero = -1
+    if root:
+        zero = next(i for i in range(16) if bounds[i + 1] > root)
+        centres[zero] = root
+    return Struct(
+        name,
+        f"{function}(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, "
+        "i = rint(min(steps a, far_steps a + skipped)).",
+        (
+            Constant("largest", "", lambda *_: largest),
+            Constant("steps", "", lambda *_: steps),
+            Constant("far_steps", "", lambda *_: far_steps),
+            Constant("skipped", "", lambda *_: skipped, type="int"),
+            Pieces(
+                "tail",
+                f"{function}(-a);",
+                function=f"{function}(-y)",
+                bounds=bounds,
+                centres=tuple(centres),
+                terms=terms,
+                zero=zero,
+            ),
+        ),
+        formats=(FLOAT,),
+    )
+
+
 SELU_SCALE, SELU_ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
 GELU_TANH = mpmath.sqrt(8 / mpmath.pi)
 
 HALF_OCTAVES = (0, 0.5, 1, 2, 3, 5, 7, 11, 14.75)
+
+
+def half_octaves(unit, largest):
+    """The bounds of eight pieces that half octaves of 2t/unit + 2 count, as far as they are used."""
+    return (*(unit * bound for bound in HALF_OCTAVES[:-1]), largest)
+
+
+def centres(bounds, part=0.5):
+    """Centres for pieces whose first is about 0; in the others low, for a function that grows fast."""
+    return (0, *(a + (b - a) * part for a, b in itertools.pairwise(bounds[1:])))
+
+
+TANH_UNIT = 0.65
+TANH_BOUNDS = half_octaves(TANH_UNIT, 9.1)
 
 STRUCTS = (
     Struct(
@@ -560,16 +638,47 @@ STRUCTS = (
             ),
         ),
     ),
+    Struct(
+        "TanhPieces",
+        "With d = t - centre[i], i counting half octaves of steps t + 2, for 0 <= t <= largest.",
+        (
+            Constant("steps", "", lambda *_: 2 / mpf(TANH_UNIT)),
+            Constant("largest", "", lambda *_: TANH_BOUNDS[-1]),
+            Pieces("tanh", "tanh(t);", "tanh(y)", TANH_BOUNDS, centres(TANH_BOUNDS), terms=8, order=1, upward=True),
+            Pieces(
+                "shrink",
+                "t - tanh(t);",
+                "y-tanh(y)",
+                TANH_BOUNDS,
+                centres(TANH_BOUNDS, 0.25),
+                terms=9,
+                order=3,
+                upward=True,
+            ),
+            Pieces(
+                "square",
+                "tanh(t)^2;",
+                "tanh(y)^2",
+                TANH_BOUNDS,
+                centres(TANH_BOUNDS, 0.25),
+                terms=9,
+                order=2,
+                upward=True,
+            ),
+        ),
+        formats=(FLOAT,),
+    ),
     derivative_root("silu", -1.2784645, mpf(1) / 24, {"float": 4, "double": 9}),
     derivative_root("quick_gelu", -0.7511542, mpf(1) / 32, {"float": 5, "double": 10}),
     derivative_root("gelu_tanh", -0.7524614, mpf(1) / 16, {"float": 5, "double": 12}),
     derivative_root("mish", -1.1924312, mpf(1) / 4, {"float": 8, "double": 20}, leading_low="slope_low"),
-    second_derivative_root("silu", 2.3993573, mpf(3) / 8, 15),
-    second_derivative_root("gelu_tanh", 1.41, mpf(5) / 16, 16),
-    second_derivative_root("mish", -2.2564, mpf(3) / 8, 16, "Lower"),
-    second_derivative_root("mish", 1.4906, mpf(5) / 16, 16, "Upper"),
+    second_derivative_root("silu", 2.3993573, mpf(3) / 8, {"float": 7, "double": 15}),
+    second_derivative_root("gelu_tanh", 1.41, mpf(5) / 16, {"double": 16}),
+    second_derivative_root("mish", -2.2564, mpf(3) / 8, {"double": 16}, "Lower"),
+    second_derivative_root("mish", 1.4906, mpf(5) / 16, {"double": 16}, "Upper"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
-    gate_slope("QuickGeluSlope", "quick_gelu_derivative", -ROOTS["quick_gelu_root"], 1.702),
+    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 2.662, 1.28, 2, terms=10, root=-ROOTS["quick_gelu_root"]),
+    sixteen_pieces("SoftplusTail", "softplus", 1.24, 1.24, 0, terms=7),
     Struct(
         "SeluConstants",
         "scale + scale_low and scale alpha. The high parts are rounded down, so that the low ones are positive, and "
@@ -672,7 +781,7 @@ STRUCTS = (
                 "2 t Phi(-t) e^(t^2/2);",
                 function="2*y*mills(y)",
                 bounds=HALF_OCTAVES,
-                centres=(0, *((a + b) / 2 for a, b in itertools.pairwise(HALF_OCTAVES[1:]))),
+                centres=centres(HALF_OCTAVES),
                 terms=8,
                 identity=True,
                 upward=True,

@@ -3,6 +3,7 @@
 
 #include "../math/curvature.hpp"
 #include "../math/pieces.hpp"
+#include "../math/reciprocal.hpp"
 #include "info.hpp"
 
 namespace halfwave::activations {
@@ -18,33 +19,29 @@ struct SoftSign {
       .source = "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
-      .forward = {0.51f, 0.51f, Doubt::beyond_range_away},
-      .backward = {1, 1, Doubt::beyond_range},
+      .forward = {1.5f, 1.5f, Doubt::never, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
-      .second_derivative = {0.51f, 2},
+      .second_derivative = {2.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
   };
 
-  // 1 + |x| in two parts, its reciprocal as rounded, and by what factor that is too small.
-  template <class V>
-  struct Denominator {
-    V a, s, s_low, q;
-    explicit HALFWAVE_INLINE Denominator(V x) : a(min(largest_finite<V>(), abs(x))), s(V(1) + a) {
-      s_low = positive_sum_low(V(1), a, s);
-      q = V(1) / s;
-    }
-    HALFWAVE_INLINE V residual(V y, V of) const { return fnma(s_low, y, fnma(s, y, of)); }
-  };
+  static constexpr int unroll = 4;
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const Denominator<V> d(x);
-    const V y = d.a * d.q;
-    return copysign(fma(d.residual(y, d.a), d.q, y), x);
+    const V a = min(largest_finite<V>(), abs(x));
+    return copysign(a / (V(1) + a), x);
   }
+  // (1 + a)^2 is a * (a + 2) + 1, or a * a + (2a + 1): for a < 2 what the rounding of the sum changes is less in the former,
+  // beyond in the latter. Scaled, the square overflows only where its reciprocal vanishes.
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const Denominator<V> d(x);
-    return g * fma(d.q, d.q, (d.q * d.q) * (V(2) * d.residual(d.q, V(1))));
+    using T = typename V::Scalar;
+    const V scale = V(sizeof(T) == 4 ? T(0x1p-64) : T(0x1p-512));
+    const V a = abs(x), scaled = a * scale;
+    const auto small = a < V(2);
+    const V square = fma(scaled, select(small, a + V(2), a), select(small, scale, fma(V(2), scaled, scale)));
+    return g * (scale / square);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -53,11 +50,13 @@ struct SoftSign {
     const V rest_low = (V(1) - rest) - a;
     return g * fma(rest, rest, rest * (rest_low + rest_low));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    const Denominator<Wide> d(x);
-    const Wide cube = (d.q * d.q) * d.q;
-    const Wide magnitude = Wide(2) * fma(cube, Wide(3) * d.residual(d.q, Wide(1)), cube);
-    return select(x == Wide(0), Wide(0), times_sign(-magnitude, x));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    const V a = min(largest_finite<V>(), abs(x)), s = V(1) + a;
+    const V q = V(1) / s, residual = fnma(positive_sum_low(V(1), a, s), q, fnma(s, q, V(1)));
+    const V square = q * q;
+    const V magnitude = (q + q) * fma(square, V(3) * residual, square);
+    return select(x == V(0), V(0), times_sign(-magnitude, x));
   }
 };
 
@@ -87,10 +86,10 @@ struct SquarePlus {
       .from_output_domain = {"b must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "y**2 / (y**2 + b / 4)",
-      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .backward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .forward = {1.4f, 1.4f, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3.5},
+      .second_derivative = {3, 3.5, Doubt::never, Doubt::beyond_range},
   };
 
   // h + h_low = sqrt(a*a + b) for a >= 0, scaled where a*a would overflow or vanish.
@@ -115,33 +114,23 @@ struct SquarePlus {
     }
   };
 
-  // Up to which |x| neither a square overflows or vanishes nor x + h cancels more than h_low makes good.
+  // Up to which |x| no square overflows or vanishes.
   template <class V>
   static HALFWAVE_INLINE V ordinary(V b) {
     using Scale = SquareScale<typename V::Scalar>;
-    const auto moderate = (b > V(Scale::small)) & (b < V(Scale::large));
-    return select(moderate, min(V(Scale::large), V(512) * sqrt(b)), V(-1));
+    return select((b > V(Scale::small)) & (b < V(Scale::large)), V(Scale::large), V(-1));
   }
-  // sqrt(x*x + b) = h + h_low for an ordinary x, and 1/h.
-  template <class V>
-  struct OrdinaryHypotenuse {
-    V h, h_low, reciprocal;
-    HALFWAVE_INLINE OrdinaryHypotenuse(V x, V b) {
-      const V square = x * x;
-      const V s = square + b;
-      const V s_low = positive_sum_low(square, b, s) + fms(x, x, square);
-      h = sqrt(s);
-      reciprocal = V(1) / h;
-      h_low = (fnma(h, h, s) + s_low) * (V(0.5f) * reciprocal);
-    }
-  };
 
+  // max(x, 0) + d/2, where d = sqrt(x*x + b) - |x| solves d*d + 2*|x|*d = b. A step of Newton's on that makes up for all
+  // that d has lost, unless it cancels too much.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V b) {
-    const OrdinaryHypotenuse<V> r(x, b);
-    const V sum = r.h + x;
-    const V y = V(0.5f) * (sum + ((x - (sum - r.h)) + r.h_low));
-    const auto rare = abs(x) > ordinary(b);
+    const V a = abs(x);
+    const V h = sqrt(fma(x, x, b));
+    const V d = h - a;
+    const V rest = fnma(a + a, d, fnma(d, d, b));
+    const V y = fma(V(0.5f), fma(rest, rough_reciprocal(h + h), d), max(V(0), x));
+    const auto rare = a > min(ordinary(b), V(24) * sqrt(b));
     if (any(rare)) [[unlikely]]
       return select(rare, extreme(x, b), y);
     return y;
@@ -159,14 +148,16 @@ struct SquarePlus {
     return nan_from(b, select(x > V(0), half + half_low, select((half == V(0)) | (q == V(0)), V(0), falling)));
   }
 
+  // With h = sqrt(x*x + b) it is b / (2 * (h*h + |x| * h)) at -|x|; both sides add up to 1.
   template <class V>
   static HALFWAVE_INLINE V derivative(V x, V b) {
-    const OrdinaryHypotenuse<V> r(x, b);
-    const V ratio = x * r.reciprocal;
-    const V ratio_low = fnma(ratio, r.h_low, fnma(ratio, r.h, x)) * r.reciprocal;
-    const V sum = V(1) + ratio;
-    const V y = V(0.5f) * (sum + ((ratio - (sum - V(1))) + ratio_low));
-    const auto rare = abs(x) > ordinary(b);
+    const V a = abs(x);
+    const V s = fma(x, x, b), h = sqrt(s);
+    const V t = fma(a, h, s), t_low = fma(a, h, s - t);
+    const V r = half_precise_reciprocal(t);
+    const V half = V(0.5f) * b, q = half * r;
+    const V y = mirrored(x, fma(fnma(t_low, q, fnma(t, q, half)), r, q));
+    const auto rare = a > ordinary(b);
     if (any(rare)) [[unlikely]]
       return select(rare, extreme_derivative(x, b), y);
     return y;
@@ -226,10 +217,15 @@ struct SquarePlus {
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V b) {
     terms[0] = product(g, V(0.25f) / Hypotenuse<V>(abs(x), b).h);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide b) {
-    const Hypotenuse<Wide> r(abs(x), b);
-    const Wide y = ((b / r.h) / r.h) / (r.h + r.h);
-    return select(r.h == Wide(0), Wide(0), fnma(y, Wide(3) * (r.h_low / r.h), y));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V b) {
+    // For a subnormal b the first quotient would be subnormal, though not the last.
+    constexpr auto normalizing = typename V::Scalar(sizeof(typename V::Scalar) == 4 ? 0x1p24 : 0x1p54);
+    const Hypotenuse<V> r(abs(x), b);
+    const auto low = r.h < V(1);
+    const V y = (((b * select(low, V(normalizing), V(1))) / r.h) / r.h) / (r.h + r.h);
+    const V corrected = fnma(y, V(3) * (r.h_low / r.h), y);
+    return select(r.h == V(0), V(0), corrected * select(low, V(1 / normalizing), V(1)));
   }
 };
 

@@ -203,9 +203,9 @@ struct HardSwish {
       .curvature = "1/3 if -3 < x < 3 else 0",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {0.75f, 0.75f, Doubt::at_midpoints},
+      .forward = {0.75f, 0.75f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {1, 1, Doubt::never},
-      .second_derivative = {0.5, 0.5},
+      .second_derivative = {0.5, 0.5, Doubt::never, Doubt::beyond_range_away},
   };
   static constexpr int unroll = 4;
 
@@ -222,8 +222,9 @@ struct HardSwish {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return gradient_where(x > V(-3), g, select(x >= V(3), V(1), ratio_plus_half<3>(x)), x);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    return curved((x > Wide(-3)) & (x < Wide(3)), Wide(1.0 / 3), x);
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return curved((x > V(-3)) & (x < V(3)), V(typename V::Scalar(1) / 3), x);
   }
 };
 
@@ -251,7 +252,10 @@ struct HardMish {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return gradient_where(x > V(-2), g, min(V(1), x + V(1)), x);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved((x > Wide(-2)) & (x < Wide(0)), Wide(1), x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return curved((x > V(-2)) & (x < V(0)), V(1), x);
+  }
 };
 
 struct SparsePlus {
@@ -290,7 +294,10 @@ struct SparsePlus {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return gradient_where(y > V(0), g, sqrt(min(V(1), max(V(0), y))), y);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved((x > Wide(-1)) & (x < Wide(1)), Wide(0.5), x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return curved((x > V(-1)) & (x < V(1)), V(0.5f), x);
+  }
 };
 
 struct SparseSigmoid {

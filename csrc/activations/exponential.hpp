@@ -10,12 +10,6 @@
 namespace halfwave::activations {
 namespace {
 
-// Where any of these differs from 1. With the default parameter, the arithmetic that is exact then is left out.
-template <class V>
-HALFWAVE_INLINE typename V::Mask not_one(V parameter) {
-  return (parameter < V(1)) | (parameter > V(1));
-}
-
 // e^x - 1 for x <= 0: `high`, below 1 ULP, and what it lacks. It does not keep the sign of zero.
 template <class V>
 struct FallingExpm1 {
@@ -30,41 +24,6 @@ struct FallingExpm1 {
     high = fma(u, v, u - V(1));
   }
   HALFWAVE_INLINE V low() const { return fma(u, fma(square, tail, e.r - v), fma(u, v, (u - V(1)) - high)); }
-};
-
-// e^x = u + u*r*p.
-template <class V>
-struct Exp {
-  static constexpr typename V::Scalar lowest = sizeof(typename V::Scalar) == 4 ? -70 : -680;
-  ExpReduction<V> e;
-  V u, p;
-
-  explicit HALFWAVE_INLINE Exp(V x) : e(x) {
-    u = exponent_from_low_bits(e.t);
-    p = fma(polynomial(e.r, Expm1<typename V::Scalar>::tail), e.r, V(1));
-  }
-  // For `lowest` < x <= 0, below 1 ULP.
-  HALFWAVE_INLINE V value() const { return fma(u * e.r, p, u); }
-  // a * e^(x + x_low) + b in that range, below 1 ULP, for an a that is not so small that the product may be subnormal.
-  HALFWAVE_INLINE V times(V a, V x_low, V b = V(0)) const { return scaled(a * u, x_low, b); }
-
-  // The same for any x. The power of two is applied in three parts, so that neither a large a overflows nor a small result
-  // is rounded before the last multiplication.
-  static HALFWAVE_INLINE V extreme(V a, V x, V x_low) {
-    using K = Reduction<typename V::Scalar>;
-    const Exp exp(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
-    const V third = fma(exp.e.n, V(1.0f / 3), V(K::magic)) - V(K::magic);
-    const V outer = power_of_two(third);
-    const V inner = power_of_two(fnma(V(2), third, exp.e.n));
-    return (exp.scaled(a * outer, x_low, V(0)) * inner) * outer;
-  }
-
- private:
-  HALFWAVE_INLINE V scaled(V factor, V x_low, V b) const {
-    const V high = fma(e.r, p, V(1));
-    const V low = fma(x_low, high, fma(e.r, p, V(1) - high));
-    return fma(factor, high, fma(factor, low, b));
-  }
 };
 
 struct Elu {
@@ -83,7 +42,7 @@ struct Elu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output =
           "1 if y > 0 else y + alpha; far below 0, y has lost the digits of exp(x), and the derivative with it",
-      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .forward = {1, 1.5, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 1.5, Doubt::beyond_range_away},
       .backward_from_output = {1, 1, Doubt::never},
       .second_derivative = {0.51f, 2},
@@ -112,7 +71,12 @@ struct Elu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
-    return select(y > V(0), g, gradient(g, max(V(0), y + alpha)));
+    const V d = max(V(0), y + alpha);
+    V falling = g * d;
+    const auto special = (d == V(0)) | (alpha > largest_finite<V>());
+    if (any(special)) [[unlikely]]
+      falling = gradient(g, d);
+    return select(y > V(0), g, falling);
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V) {
@@ -136,7 +100,7 @@ struct Selu {
           "G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, Self-normalizing neural networks, NeurIPS 2017, "
           "arXiv:1706.02515.",
       .from_output = "scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)",
-      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .forward = {1, 1.5, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 1.5, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {1, 1, Doubt::never},
       .second_derivative = {0.51f, 2},
@@ -187,7 +151,7 @@ struct Celu {
       .from_output_domain = {"alpha must be > 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "1 if y > 0 else (y + alpha) / alpha; far below 0, y has lost the digits of exp(x / alpha)",
-      .forward = {1, 1.5, Doubt::beyond_range_away},
+      .forward = {1, 1.5, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 1.5, Doubt::beyond_range_away},
       .backward_from_output = {1, 1, Doubt::never},
       .second_derivative = {0.51f, 2},
@@ -234,11 +198,15 @@ struct Celu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V alpha) {
-    const V inside = max(-alpha, y);
-    const V sum = alpha + inside, sum_low = inside - (sum - alpha);
-    const V q = sum / alpha;
-    const V q_low = (fnma(q, alpha, sum) + sum_low) * clip(V(1) / alpha, -largest_finite<V>(), largest_finite<V>());
-    return select(y > V(0), g, product(g, q + q_low));
+    const auto by_quotient = [&]() HALFWAVE_INLINE_LAMBDA {
+      const V inside = max(-alpha, y);
+      const V sum = alpha + inside, sum_low = inside - (sum - alpha);
+      const V q = sum / alpha;
+      const V q_low = (fnma(q, alpha, sum) + sum_low) * clip(V(1) / alpha, -largest_finite<V>(), largest_finite<V>());
+      return select(y > V(0), g, product(g, q + q_low));
+    };
+    return unless_one(alpha, by_quotient,
+                      [&]() HALFWAVE_INLINE_LAMBDA { return Elu::backward_from_output(g, y, alpha); });
   }
   // expm1(t) - t * e^t, t = x / alpha: near 0 it is t^2 times a polynomial. Elsewhere, with u = 2^n and t = n*ln2 + r, it is
   //

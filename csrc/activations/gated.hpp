@@ -83,8 +83,8 @@ struct Glu : Gated<Sigmoid> {
       .source = "Y. N. Dauphin, A. Fan, M. Auli and D. Grangier, Language modeling with gated convolutional networks, "
                 "ICML 2017, arXiv:1612.08083.",
       .gated = true,
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {4.5f, 4.5f, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward = {4.5f, 4.5f, Doubt::near_midpoints, Doubt::beyond_range},
   };
 };
 
@@ -143,8 +143,8 @@ struct GeGlu : Gated<Gelu> {
       .derivative = "(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
 
@@ -156,8 +156,8 @@ struct GeGluTanh : Gated<GeluTanh> {
       .derivative = "(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
 
@@ -169,8 +169,8 @@ struct GeGluQuick : Gated<QuickGelu> {
       .derivative = "(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
 
@@ -182,8 +182,8 @@ struct SwiGlu : Gated<Silu> {
       .derivative = "(g * silu'(gate)) * up for the gate, g * silu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4, 4, Doubt::at_midpoints},
-      .backward = {4, 4, Doubt::at_midpoints},
+      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
 
@@ -203,8 +203,8 @@ struct SwiGluClamped {
                           "bound of the gate from above and of up from both sides, >= 0; infinity clamps nothing",
                       .value = 7.0}},
       .domain = {"limit must be >= 0", [](const double* p) { return !(p[1] < 0); }},
-      .forward = {4, 4},
-      .backward = {4, 4},
+      .forward = {5, 5},
+      .backward = {5, 5},
   };
 
   template <class V>

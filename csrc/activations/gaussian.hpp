@@ -17,9 +17,9 @@ struct Gelu {
       .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
       .curvature = "phi(x) * (2 - x**2)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2, Doubt::at_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .second_derivative = {0.51f, 4},
+      .second_derivative = {3.25f, 4, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
   static constexpr float mills_sensitivity = 4.18f;  // of q * mills(q) to q, about
   static constexpr float slope_sensitivity = 2.4f;
@@ -43,12 +43,12 @@ struct Gelu {
     return g * mirrored(x, tail);
   }
   // phi(x) * (2 - x^2)
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    using K = NormalPdf<double>;
-    const Wide m = clip_magnitude(x, 40);  // it is 0 beyond
-    const Wide square = m * m, square_low = fms(m, m, square);
-    return times_exp(Wide(K::scale) * fnma(m, m, Wide(2)), Wide(-0.5) * square,
-                     fma(Wide(-0.5), square_low, Wide(K::log_low)));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    using K = NormalPdf<typename V::Scalar>;
+    const V m = clip_magnitude(x, 40);  // it is 0 beyond
+    const V square = m * m, square_low = fms(m, m, square);
+    return times_exp(V(K::scale) * fnma(m, m, V(2)), V(-0.5f) * square, fma(V(-0.5f), square_low, V(K::log_low)));
   }
 };
 

@@ -56,7 +56,7 @@ struct LeakyRelu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else negative_slope, the same as from x",
       .mask = "x > 0",
-      .forward = {0.5, 0.5, Doubt::at_midpoints},
+      .forward = {0.5, 0.5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
   static constexpr int unroll = 4;
 
@@ -183,7 +183,10 @@ struct SquaredRelu {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return backward(g, sqrt(max(V(0), y)));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return curved(x > Wide(0), Wide(2), x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return curved(x > V(0), V(2), x);
+  }
 };
 
 struct StarRelu {
@@ -248,8 +251,9 @@ struct StarRelu {
     terms[0] = select(x > V(0), product(g, x * x), flat(g, x));
     terms[1] = select(unordered(x, x), x, g);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide scale, Wide) {
-    return curved(x > Wide(0), scale + scale, x);
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V scale, V) {
+    return curved(x > V(0), scale + scale, x);
   }
 };
 

@@ -166,9 +166,9 @@ struct TanhShrink {
       .derivative = "tanh(x)**2",
       .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
-      .forward = {1, 1, Doubt::at_normal_midpoints, Doubt::never},
-      .backward = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3},
+      .forward = {1.75f, 1, Doubt::near_midpoints, Doubt::never},
+      .backward = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {3.5, 3, Doubt::beyond_range_away},
   };
 
   // a - tanh(a) for a = |x| up to a border, as high + low, scaled so that a subnormal result is rounded once. Beyond the
@@ -221,22 +221,33 @@ struct TanhShrink {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const V a = abs(x);
-    const Series<V> s(a);
-    const Large<V> t(a);
-    return copysign(select(small(a), (s.high + s.low) * V(1 / Series<V>::scale), (a - t.rough) - t.fine), x);
+    if constexpr (sizeof(typename V::Scalar) == 4) {
+      return copysign(TanhPiece<V>(x).shrink(), x);
+    } else {
+      const V a = abs(x);
+      const Series<V> s(a);
+      const Large<V> t(a);
+      return copysign(select(small(a), (s.high + s.low) * V(1 / Series<V>::scale), (a - t.rough) - t.fine), x);
+    }
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    const V a = abs(x), unscale = V(-1 / Series<V>::scale);
-    const Series<V> s(a);
-    const Large<V> t(a);
-    const V large = select(small(a), a, t.rough), rest = select(small(a), s.high * unscale, t.fine);
-    const V tanh = large + rest;
-    const V low = (rest - (tanh - large)) + select(small(a), s.low * unscale, V(0));
-    return g * fma(tanh, tanh, V(2) * tanh * low);
+    if constexpr (sizeof(typename V::Scalar) == 4) {
+      return g * TanhPiece<V>(x).square();
+    } else {
+      const V a = abs(x), unscale = V(-1 / Series<V>::scale);
+      const Series<V> s(a);
+      const Large<V> t(a);
+      const V large = select(small(a), a, t.rough), rest = select(small(a), s.high * unscale, t.fine);
+      const V tanh = large + rest;
+      const V low = (rest - (tanh - large)) + select(small(a), s.low * unscale, V(0));
+      return g * fma(tanh, tanh, V(2) * tanh * low);
+    }
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(-8, x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return logistic_curvature(-8, x + x);
+  }
 };
 
 }  // namespace

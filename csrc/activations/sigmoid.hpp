@@ -23,7 +23,7 @@ struct Sigmoid {
       .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 3},
+      .second_derivative = {3.5, 3, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 
   template <class V>
@@ -39,7 +39,10 @@ struct Sigmoid {
     const V inside = max(V(0), min(V(1), y));
     return g * (inside * (V(1) - inside));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(1, Wide(0.5) * x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return logistic_curvature(1, x);
+  }
 };
 
 struct Silu {
@@ -51,15 +54,15 @@ struct Silu {
       .curvature = "s * (1 - s) * (2 - x * tanh(x / 2)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {1.25f, 2, Doubt::at_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3},
+      .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const LogisticTail<V> f(abs(x));
-    return gate(x, f.a, f);
+    return quick_gate(x, f.a, f);
   }
   // silu'(x) + silu'(-x) = 1
   template <class V>
@@ -78,8 +81,9 @@ struct Silu {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * derivative(x);
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    return gate_curvature(Wide(1), Wide(0), min(Wide(ExpRange<double>::any), abs(x)), Wide(0));
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return gate_curvature(V(1), V(0), min(V(ExpRange<typename V::Scalar>::any), abs(x)), V(0));
   }
 };
 
@@ -92,42 +96,22 @@ struct Swish {
       .curvature = "beta * s * (1 - s) * (2 - beta * x * tanh(beta * x / 2)), s = sigmoid(beta * x)",
       .source = "P. Ramachandran, B. Zoph and Q. V. Le, Searching for activation functions, 2017, arXiv:1710.05941.",
       .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
-      .forward = {2, 2, Doubt::at_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
-      .second_derivative = {0.51f, 3.5},
+      .second_derivative = {3.5, 3.5, Doubt::beyond_range},
   };
 
-  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
-    const Exponent<V> e(beta, x);
-    const V a = e.magnitude(), low = e.magnitude_low();
-    const LogisticTail<V> f(a, low);
-    const V tail = f.u * f.q, once = x * tail;
-    V part = fma(x, tail, once * f.correction);
-    const auto infinite = abs(x) > largest_finite<V>();
-    if (any(infinite)) [[unlikely]]
-      part = select(infinite, once, part);
-    const auto far = a >= V(LogisticRange<typename V::Scalar>::largest / 2);
-    if (any(far)) {
-      const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
-      part = select(far, times_exp(finite, -a, -low), part);
-    }
-    return select(e.t > V(0), x - part, part);
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA { return Silu::forward(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
-    using T = typename V::Scalar;
-    const Exponent<V> e(beta, x);
-    const V a = e.magnitude(), low = e.magnitude_low();
-    const auto by_formula = [&] {
-      const LogisticTail<V> f(a, low);
-      return near_root<SiluDerivativeRoot<T>>(-a, -low, gate_slope(f, f.a, low));
-    };
-    if constexpr (sizeof(T) == 4)
-      return g * mirrored(e.t, by_pieces<SiluSlope<T>>(a, low, by_formula));
-    else
-      return g * mirrored(e.t, by_formula());
+    return g * unless_one(
+                   beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
+                   [&]() HALFWAVE_INLINE_LAMBDA { return Silu::derivative(x); });
   }
   // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
@@ -159,13 +143,50 @@ struct Swish {
     const V low = fma(fms(m, f, once), m, fms(once, m, twice));
     terms[0] = product(g, twice + select(twice <= largest_finite<V>(), low, V(0)));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide beta) {
-    const Exponent<Wide> e(beta, x);
-    return gate_curvature(beta, Wide(0), e.magnitude(), e.magnitude_low());
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    return gate_curvature(beta, V(0), e.magnitude(), e.magnitude_low());
+  }
+
+ private:
+  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
+  template <class V>
+  static HALFWAVE_INLINE V steeper(V x, V beta) {
+    using T = typename V::Scalar;
+    const Exponent<V> e(beta, x);
+    const V a = e.magnitude(), low = e.magnitude_low();
+    const LogisticTail<V> f(a, low);
+    const V tail = f.u * f.q, once = x * tail;
+    V part = fma(x, tail, once * f.correction);
+    const auto infinite = abs(x) > largest_finite<V>();
+    if (any(infinite)) [[unlikely]]
+      part = select(infinite, once, part);
+    const auto far = a >= V(sizeof(T) == 4 ? 80.0f : 700.0f);
+    if (any(far)) [[unlikely]] {
+      const V finite = max(-largest_finite<V>(), min(largest_finite<V>(), x));
+      part = select(far, Exp<V>::extreme(finite, -a, -low), part);
+    }
+    return select(e.t > V(0), x - part, part);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V steeper_derivative(V x, V beta) {
+    using T = typename V::Scalar;
+    const Exponent<V> e(beta, x);
+    const V a = e.magnitude(), low = e.magnitude_low();
+    const auto by_formula = [&] {
+      const LogisticTail<V> f(a, low);
+      return near_root<SiluDerivativeRoot<T>>(-a, -low, gate_slope(f, f.a, low));
+    };
+    if constexpr (sizeof(T) == 4)
+      return mirrored(e.t, by_pieces<SiluSlope<T>>(a, low, by_formula));
+    else
+      return mirrored(e.t, by_formula());
   }
 };
 
 struct QuickGelu {
+  static constexpr int unroll = 4;
   static constexpr Info info{
       .name = "quick_gelu",
       .title = "Approximation of GELU by a sigmoid.",
@@ -173,9 +194,9 @@ struct QuickGelu {
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .curvature = "1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .forward = {1.25f, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::beyond_range_away},
-      .second_derivative = {0.51f, 3.5},
+      .second_derivative = {3.25f, 3.5, Doubt::near_midpoints, Doubt::beyond_range_away},
   };
 
   // 1.702 * m in two parts, for a magnitude clipped to where the tail is 0.
@@ -189,29 +210,31 @@ struct QuickGelu {
       a = m * V(K::beta);
       low = fma(m, V(K::beta_low), fms(m, V(K::beta), a));
     }
+    HALFWAVE_INLINE LogisticTail<V> tail() const { return {typename LogisticTail<V>::InRange{}, a, low}; }
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
     const Argument<V> t(x);
-    return gate(x, t.m, LogisticTail<V>(t.a, t.low));
+    return gate(x, t.m, t.tail());
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     using T = typename V::Scalar;
-    const auto by_formula = [&] {
+    const auto by_formula = [&]() HALFWAVE_INLINE_LAMBDA {
       const Argument<V> t(x);
-      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(LogisticTail<V>(t.a, t.low), t.a, t.low));
+      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(t.tail(), t.a, t.low));
     };
     if constexpr (sizeof(T) == 4)
-      return g * mirrored(x, by_pieces<QuickGeluSlope<T>>(abs(x), by_formula));
+      return g * mirrored(x, piecewise<QuickGeluSlope<T>>(abs(x), by_formula));
     else
       return g * mirrored(x, by_formula());
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) {
-    const Argument<Wide> t(x);
-    using K = QuickGeluConstants<double>;
-    return gate_curvature(Wide(K::beta), Wide(K::beta_low), t.a, t.low);
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    const Argument<V> t(x);
+    using K = QuickGeluConstants<typename V::Scalar>;
+    return gate_curvature(V(K::beta), V(K::beta_low), t.a, t.low);
   }
 };
 
@@ -223,7 +246,7 @@ struct GeluTanh {
       .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
       .curvature = "s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.5f, 2, Doubt::at_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
@@ -236,7 +259,7 @@ struct GeluTanh {
     V m, square, square_low;
 
     explicit HALFWAVE_INLINE Argument(V x) {
-      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.7f), abs(x));
+      m = min(V(sizeof(typename V::Scalar) == 4 ? 10.95f : 21.55f), abs(x));
       square = m * m;
       square_low = fms(m, m, square);
     }
@@ -262,7 +285,7 @@ struct GeluTanh {
     const Argument<V> t(x);
     V low;
     const V a = t.twice_u(low);
-    return gate(x, t.m, LogisticTail<V>(a, low));
+    return quick_gate(x, t.m, LogisticTail<V>(typename LogisticTail<V>::InRange{}, a, low));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -306,10 +329,10 @@ struct Tanh {
       .source = "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient backprop, 1998.",
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
-      .forward = {1, 1, Doubt::beyond_range_away},
+      .forward = {1.1f, 1, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 3},
+      .second_derivative = {3.5, 3, Doubt::beyond_range_away},
   };
 
   template <class V>
@@ -327,7 +350,10 @@ struct Tanh {
     return g * ((V(1) - inside) * (V(1) + inside));
   }
   // tanh''(x) = 8 * sigmoid''(2x)
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return logistic_curvature(8, x); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return logistic_curvature(8, x + x);
+  }
 };
 
 }  // namespace

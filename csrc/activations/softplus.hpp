@@ -26,26 +26,22 @@ struct Softplus {
       .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 2},
+      .second_derivative = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
   };
 
-  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V beta) {
-    const Exponent<V> e(beta, x);
-    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
-    V low;
-    const V near = quotient(p.sum, p.sum_low, beta, low);
-    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
-    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
-    if (!any(far)) return y;
-    const V reciprocal = V(1) / beta;
-    return select(far, times_exp(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA { return softplus(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
-    const Exponent<V> e(beta, x);
-    return g * logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+    const auto steeper_derivative = [&]() HALFWAVE_INLINE_LAMBDA {
+      const Exponent<V> e(beta, x);
+      return logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+    };
+    return g * unless_one(beta, steeper_derivative, [&]() HALFWAVE_INLINE_LAMBDA { return logistic(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V beta) {
@@ -77,9 +73,25 @@ struct Softplus {
     const V y = quotient(once, once_low, beta, low);
     terms[0] = product(g, -(y + low));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide beta) {
-    const Exponent<Wide> e(beta, x);
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x, V beta) {
+    const Exponent<V> e(beta, x);
     return times_logistic_slope(beta, e.magnitude(), e.magnitude_low());
+  }
+
+ private:
+  // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
+  template <class V>
+  static HALFWAVE_INLINE V steeper(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    const SoftplusParts<V> p(e.t, e.low, -e.magnitude_low());
+    V low;
+    const V near = quotient(p.sum, p.sum_low, beta, low);
+    const V y = select(e.t > V(DecayRange<typename V::Scalar>::largest), x, near + low);
+    const auto far = e.t < V(sizeof(typename V::Scalar) == 4 ? -80.0f : -700.0f);
+    if (!any(far)) return y;
+    const V reciprocal = V(1) / beta;
+    return select(far, Exp<V>::extreme(reciprocal, e.t, e.low + fnma(reciprocal, beta, V(1))), y);
   }
 };
 
@@ -92,16 +104,15 @@ struct LogSigmoid {
       .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {0.51f, 1},
+      .second_derivative = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    const SoftplusParts<V> p(-x, V(0), V(0));
-    return select(x < V(-DecayRange<typename V::Scalar>::largest), x, -(p.sum + p.sum_low));
+    return -softplus(-x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -111,7 +122,10 @@ struct LogSigmoid {
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return g * -expm1(min(V(0), y));
   }
-  static HALFWAVE_INLINE Wide second_derivative(Wide x) { return times_logistic_slope(Wide(-1), abs(x), Wide(0)); }
+  template <class V>
+  static HALFWAVE_INLINE V second_derivative(V x) {
+    return times_logistic_slope(V(-1), abs(x), V(0));
+  }
 };
 
 struct Mish {
@@ -124,7 +138,7 @@ struct Mish {
           "4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x)",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
       .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::at_midpoints},
+      .backward = {2, 2, Doubt::at_normal_midpoints},
       .second_derivative = {0.51f, 3.5},
   };
 

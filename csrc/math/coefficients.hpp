@@ -96,6 +96,141 @@ struct Tanh<double> {
   };
 };
 
+// With d = t - centre[i], i counting half octaves of steps t + 2, for 0 <= t <= largest.
+template <class T>
+struct TanhPieces;
+
+template <>
+struct TanhPieces<float> {
+  static constexpr float steps = 0x1.89d89ep+1f;
+  static constexpr float largest = 0x1.233334p+3f;
+  // tanh(t); 8 terms, relative error 2^-26.3.
+  static constexpr float tanh_centre[8] = {
+      0x0p+0f, 0x1.f33928p-2f, 0x1.f3291ap-1f, 0x1.9fff1p+0f, 0x1.4cc332p+1f, 0x1.f33b4ep+1f, 0x1.766fp+2f,
+      0x1.03f448p+3f
+  };
+  static constexpr float tanh[8][8] = {
+      {
+          0x0p+0f, 0x1.cf1a1cp-2f, 0x1.8070aep-1f, 0x1.d9c6b6p-1f, 0x1.fa60f6p-1f, 0x1.ff94bp-1f, 0x1.fffdd4p-1f,
+          0x1.fffffap-1f
+      },
+      {
+          0x1p+0f, 0x1.974812p-1f, 0x1.beadc2p-2f, 0x1.266032p-3f, 0x1.65c914p-6f, 0x1.ad12eap-10f, 0x1.15e8f6p-15f,
+          0x1.797948p-22f
+      },
+      {
+          -0x1.ee077ep-23f, -0x1.70627p-2f, -0x1.4f650ep-2f, -0x1.1066p-3f, -0x1.61d9eep-6f, -0x1.acbd84p-10f,
+          -0x1.16e7d2p-15f, -0x1.3c3236p-22f
+      },
+      {
+          -0x1.5551e2p-2f, -0x1.a3b278p-4f, 0x1.9bc6eap-4f, 0x1.33e02p-4f, 0x1.cd627cp-7f, 0x1.1d5be4p-10f,
+          0x1.73fcaap-16f, 0x1.f76684p-23f
+      },
+      {
+          -0x1.061682p-12f, 0x1.547a7cp-3f, 0x1.14cc0ep-5f, -0x1.9d5fecp-6f, -0x1.b93396p-8f, -0x1.1bea54p-11f,
+          -0x1.65c128p-17f, -0x1.28ef3ap-22f
+      },
+      {
+          0x1.1575b2p-3f, -0x1.794828p-6f, -0x1.9336aap-5f, 0x1.8229dap-10f, 0x1.419422p-9f, 0x1.c359e6p-13f,
+          0x1.1e2746p-18f, 0x1.96202ep-25f
+      },
+      {
+          -0x1.23121p-7f, -0x1.ad6904p-5f, 0x1.13e75cp-6f, 0x1.198374p-8f, -0x1.4ebf1p-11f, -0x1.398914p-14f,
+          -0x1.f0b266p-20f, 0x1.96e72p-24f
+      },
+      {
+          -0x1.3beec8p-5f, 0x1.4a6aap-6f, 0x1.400c9ap-8f, -0x1.7df7dcp-9f, 0x1.4479d4p-14f, 0x1.5b19aap-16f,
+          0x1.1b1438p-21f, 0x1.18e4fep-28f
+      },
+  };
+  // t - tanh(t); 9 terms, relative error 2^-25.0.
+  static constexpr float shrink_centre[8] = {
+      0x0p+0f, 0x1.a0043cp-2f, 0x1.a009d8p-1f, 0x1.76687ep+0f, 0x1.232b2p+1f, 0x1.c998fcp+1f, 0x1.4cc114p+2f,
+      0x1.e8c114p+2f
+  };
+  static constexpr float shrink[9][8] = {
+      {
+          0x0p+0f, 0x1.578bfap-6f, 0x1.21edbep-3f, 0x1.20f78ep-1f, 0x1.4bb18p+0f, 0x1.49cc62p+1f, 0x1.0cc214p+2f,
+          0x1.a8c116p+2f
+      },
+      {
+          0x0p+0f, 0x1.3008d4p-3f, 0x1.cd0eeap-2f, 0x1.9d02b4p-1f, 0x1.eacc62p-1f, 0x1.fe6522p-1f, 0x1.fff006p-1f,
+          0x1.ffffep-1f
+      },
+      {
+          0x0p+0f, 0x1.4ff914p-2f, 0x1.79bd1p-2f, 0x1.63a078p-3f, 0x1.4c212cp-5f, 0x1.9a3a82p-9f, 0x1.f7ca66p-14f,
+          0x1.35e524p-21f
+      },
+      {
+          0x1.555556p-2f, 0x1.426b64p-3f, -0x1.0743eap-4f, -0x1.76d42ep-4f, -0x1.a836cap-6f, -0x1.108f28p-9f,
+          -0x1.52f1cap-14f, -0x1.451ee2p-23f
+      },
+      {
+          -0x1.1c7904p-19f, -0x1.5c3154p-3f, -0x1.46f952p-4f, 0x1.8e2a66p-6f, 0x1.83b4f6p-7f, 0x1.0e7b72p-10f,
+          0x1.8394f8p-15f, 0x1.d4087cp-20f
+      },
+      {
+          -0x1.10e89ep-3f, -0x1.7a8108p-8f, 0x1.00c91ep-4f, 0x1.1cced8p-8f, -0x1.faa274p-9f, -0x1.adfdbcp-12f,
+          -0x1.4a8dbcp-16f, -0x1.4ab162p-19f
+      },
+      {
+          -0x1.10d782p-10f, 0x1.0a700cp-4f, -0x1.de00fp-8f, -0x1.0408d8p-7f, 0x1.8e3d3ap-11f, 0x1.2d3e72p-13f,
+          0x1.9bdeep-20f, -0x1.45b1ap-23f
+      },
+      {
+          0x1.eedb58p-5f, -0x1.fb9d9cp-7f, -0x1.ede102p-7f, 0x1.ece95cp-9f, -0x1.412ffep-18f, -0x1.8f31fp-15f,
+          0x1.5f53eep-19f, 0x1.a666a2p-20f
+      },
+      {
+          -0x1.348cc2p-6f, -0x1.0b4f76p-6f, 0x1.07d278p-7f, -0x1.623a3ep-11f, -0x1.e9c0bp-16f, 0x1.5d9668p-17f,
+          -0x1.93ed56p-21f, -0x1.3ce344p-21f
+      },
+  };
+  // tanh(t)^2; 9 terms, relative error 2^-25.4.
+  static constexpr float square_centre[8] = {
+      0x0p+0f, 0x1.9ffe0ap-2f, 0x1.a0049cp-1f, 0x1.765de8p+0f, 0x1.233454p+1f, 0x1.c99f74p+1f, 0x1.4ccd76p+2f,
+      0x1.e8c114p+2f
+  };
+  static constexpr float square[9][8] = {
+      {
+          0x0p+0f, 0x1.3000b2p-3f, 0x1.cd0732p-2f, 0x1.9cfb5ap-1f, 0x1.eacf5ep-1f, 0x1.fe654cp-1f, 0x1.fff00cp-1f,
+          0x1.ffffep-1f
+      },
+      {
+          0x0p+0f, 0x1.4ff628p-1f, 0x1.79bf1ap-1f, 0x1.63b7b4p-2f, 0x1.4bf30ep-4f, 0x1.9a0f26p-8f, 0x1.fe7a08p-13f,
+          0x1.f39d8cp-20f
+      },
+      {
+          0x1p+0f, 0x1.e3aedep-2f, -0x1.8ad56p-3f, -0x1.192ccap-2f, -0x1.3dfecp-4f, -0x1.98c5acp-8f, -0x1.fe4c2ap-13f,
+          -0x1.204564p-20f
+      },
+      {
+          -0x1.0dc15cp-20f, -0x1.5c366ap-1f, -0x1.470a8cp-2f, 0x1.8e3966p-4f, 0x1.83aa3p-5f, 0x1.0ecd58p-8f,
+          0x1.5407d6p-13f, 0x1.ccf292p-21f
+      },
+      {
+          -0x1.554dcep-1f, -0x1.e1d52ap-6f, 0x1.4174bcp-2f, 0x1.66eb0ep-6f, -0x1.3d463p-6f, -0x1.0b6a96p-9f,
+          -0x1.5530c8p-14f, -0x1.31d204p-18f
+      },
+      {
+          -0x1.1dd04cp-10f, 0x1.9756aap-2f, -0x1.698328p-5f, -0x1.917a58p-5f, 0x1.24543ep-8f, 0x1.a131c8p-11f,
+          0x1.1399b2p-15f, 0x1.0a2b3cp-18f
+      },
+      {
+          0x1.8c6dfap-2f, -0x1.1a180cp-3f, -0x1.d3156cp-4f, 0x1.e87338p-6f, 0x1.c8abbap-12f, -0x1.06a03p-12f,
+          -0x1.64509p-17f, 0x1.e8498ap-19f
+      },
+      {
+          -0x1.3dfa88p-5f, -0x1.b8a088p-4f, 0x1.7a0a78p-4f, -0x1.15e96cp-7f, -0x1.a4862p-11f, 0x1.fa800cp-15f,
+          0x1.4046e4p-19f, -0x1.7b1bb2p-18f
+      },
+      {
+          -0x1.08dbbep-3f, 0x1.81cc14p-5f, -0x1.9a9262p-6f, 0x1.6fc782p-12f, 0x1.d72582p-13f, -0x1.19f6dp-17f,
+          -0x1.181386p-22f, 0x1.df4e8ep-20f
+      },
+  };
+};
+
 // silu'(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
 template <class T>
 struct SiluDerivativeRoot;
@@ -208,6 +343,18 @@ struct MishDerivativeRoot<double> {
 // silu''(root + d) = value + d slope(d), |d| < radius, about the representable number nearest to the zero.
 template <class T>
 struct SiluSecondDerivativeRoot;
+
+template <>
+struct SiluSecondDerivativeRoot<float> {
+  static constexpr float root = 0x1.331e24p+1f;
+  static constexpr float value = -0x1.e298fp-29f;
+  static constexpr float radius = 0x1.8p-2f;
+  // (silu''(root + d) - silu''(root))/d for |d| < radius; 7 terms, relative error 2^-24.8.
+  static constexpr float slope[7] = {
+      -0x1.76e8b4p-4f, 0x1.38820ap-4f, -0x1.706dcep-6f, -0x1.e1e65ep-10f, 0x1.fa19ecp-9f, -0x1.5ff68cp-10f,
+      0x1.dc91eep-14f
+  };
+};
 
 template <>
 struct SiluSecondDerivativeRoot<double> {
@@ -336,61 +483,129 @@ struct SiluSlope<float> {
   };
 };
 
-// quick_gelu_derivative(-a) for 0 <= a <= largest by eight polynomials in d = tail_centre[i] - a, i =
-// rint(min(near_steps a, far_steps a + 1)). Each is about its right end, but for the one about the zero.
+// quick_gelu_derivative(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(min(steps
+// a, far_steps a + skipped)).
 template <class T>
 struct QuickGeluSlope;
 
 template <>
 struct QuickGeluSlope<float> {
-  static constexpr float largest = 0x1.d60906p+2f;
-  static constexpr float near_steps = 0x1.76b65ap+0f;
-  static constexpr float far_steps = 0x1.c523f6p-1f;
+  static constexpr float largest = 0x1.51799ap+3f;
+  static constexpr float steps = 0x1.54bc6ap+1f;
+  static constexpr float far_steps = 0x1.47ae14p+0f;
+  static constexpr int skipped = 2;
   // quick_gelu_derivative(-a); 10 terms, relative error 2^-26.4.
-  static constexpr float tail_centre[8] = {
-      0x1.5dc40ep-2f, 0x1.80974ap-1f, 0x1.b53f1p+0f, 0x1.698e06p+1f, 0x1.fa2ff2p+1f, 0x1.4563c2p+2f, 0x1.8db26cp+2f,
-      0x1.d6118ap+2f
+  static constexpr float tail_centre[16] = {
+      0x0p+0f, 0x1.a725acp-2f, 0x1.80974ap-1f, 0x1.2a2262p+0f, 0x1.b29f96p+0f, 0x1.360ab8p+1f, 0x1.99f52ep+1f,
+      0x1.fe004p+1f, 0x1.3106c6p+2f, 0x1.62f5ccp+2f, 0x1.94f9bep+2f, 0x1.c70aa2p+2f, 0x1.f9046ap+2f, 0x1.157aeep+3f,
+      0x1.2e8546p+3f, 0x1.478484p+3f
   };
-  static constexpr float tail[10][8] = {
+  static constexpr float tail[10][16] = {
       {
-          0x1.cc9aep-3f, 0x1.24d84cp-28f, -0x1.74b854p-4f, -0x1.f43c7ep-6f, -0x1.bf2606p-8f, -0x1.5e0dc2p-10f,
-          -0x1.0030dep-12f, -0x1.6736a6p-15f
+          0x1p-1f, 0x1.670ca8p-3f, 0x1.24d84cp-28f, -0x1.70149ep-4f, -0x1.76d368p-4f, -0x1.8f4552p-5f,
+          -0x1.35fd5ap-6f, -0x1.acdb1p-8f, -0x1.1772cap-9f, -0x1.5fba2cp-11f, -0x1.aebfc6p-13f, -0x1.028882p-14f,
+          -0x1.328b7ep-16f, -0x1.679a9cp-18f, -0x1.a07d22p-20f, -0x1.dfa7p-22f
       },
       {
-          0x1.6fedb6p-1f, 0x1.7b9cdap-2f, -0x1.9eec66p-5f, -0x1.31d7eep-5f, -0x1.391f46p-7f, -0x1.02dc44p-9f,
-          -0x1.867afp-12f, -0x1.171bc8p-14f
+          0x1.b3b646p-1f, 0x1.541f8ap-1f, 0x1.7b9cdap-2f, 0x1.716e36p-4f, -0x1.971b92p-5f, -0x1.b3951ap-5f,
+          -0x1.93f03ep-6f, -0x1.2ceb5p-7f, -0x1.986f6cp-9f, -0x1.07cdb4p-10f, -0x1.4907e4p-12f, -0x1.906194p-14f,
+          -0x1.dfc3bep-16f, -0x1.1bc7bcp-17f, -0x1.4af1ccp-19f, -0x1.7f532ep-21f
       },
       {
-          0x1.6cc238p-2f, 0x1.b30222p-2f, 0x1.746f8ap-5f, -0x1.35c00cp-6f, -0x1.a1155ap-8f, -0x1.760012p-10f,
-          -0x1.25838ap-12f, -0x1.adcbfep-15f
+          0x1.7cf844p-20f, 0x1.98df38p-2f, 0x1.b30222p-2f, 0x1.eb90fcp-3f, 0x1.8673f6p-5f, -0x1.3517e6p-6f,
+          -0x1.d80d1ap-7f, -0x1.9222d2p-8f, -0x1.22363cp-9f, -0x1.847a6cp-11f, -0x1.f019d2p-13f, -0x1.32fc2ep-14f,
+          -0x1.748edap-16f, -0x1.bd22ecp-18f, -0x1.05a55ap-19f, -0x1.310de6p-21f
       },
       {
-          -0x1.dc5a1cp-3f, 0x1.7d2ce6p-4f, 0x1.219c6ep-4f, -0x1.954418p-9f, -0x1.538724p-9f, -0x1.5c84p-11f,
-          -0x1.210028p-13f, -0x1.b453p-16f
+          -0x1.a4a76p-2f, -0x1.5761aap-3f, 0x1.7d2dbap-4f, 0x1.4d80a8p-3f, 0x1.28751ep-4f, 0x1.44442ap-8f,
+          -0x1.19ff9ep-8f, -0x1.4960e8p-9f, -0x1.07ce9cp-10f, -0x1.73fca4p-12f, -0x1.ea5804p-14f, -0x1.36095cp-15f,
+          -0x1.7e31c4p-17f, -0x1.ce1fbp-19f, -0x1.12334ep-20f, -0x1.422198p-22f
       },
       {
-          -0x1.c6f57ep-3f, -0x1.059ce2p-3f, 0x1.4d5ab6p-5f, 0x1.2137c4p-9f, -0x1.581e3ep-11f, -0x1.cf6a8ap-13f,
-          -0x1.a0cc02p-15f, -0x1.47a664p-17f
+          0x1.bab938p-10f, -0x1.d70d8cp-3f, -0x1.059cbcp-3f, 0x1.6f2486p-6f, 0x1.5258eap-5f, 0x1.242bd2p-7f,
+          -0x1.891d9ep-14f, -0x1.528baep-11f, -0x1.5053b6p-12f, -0x1.01c8a2p-13f, -0x1.6372dap-15f, -0x1.ce7f16p-17f,
+          -0x1.22bebep-18f, -0x1.64b54cp-20f, -0x1.ac16acp-22f, -0x1.fb69c2p-24f
       },
       {
-          0x1.c12d72p-5f, -0x1.82a1f4p-4f, 0x1.590b36p-7f, 0x1.bbf992p-10f, -0x1.005a7ep-14f, -0x1.bf9fd4p-15f,
-          -0x1.d0e2ep-17f, -0x1.8229dcp-19f
+          0x1.9e43fcp-3f, 0x1.456eap-8f, -0x1.83219ap-4f, -0x1.3b6e66p-5f, 0x1.40d194p-7f, 0x1.5250b6p-8f,
+          0x1.3b04d8p-11f, -0x1.2056f6p-14f, -0x1.2d8a4p-14f, -0x1.0e9e1ep-15f, -0x1.8fdc34p-17f, -0x1.0e4226p-18f,
+          -0x1.5ce934p-20f, -0x1.b413d6p-22f, -0x1.094328p-23f, -0x1.3d9324p-25f
       },
       {
-          0x1.9b0a74p-5f, 0x1.96d86ap-9f, -0x1.3125e8p-8f, 0x1.7459fap-10f, 0x1.8a91bap-16f, -0x1.52df94p-17f,
-          -0x1.9e1bb8p-19f, -0x1.74a0aap-21f
+          0x1.978c58p-3f, 0x1.7a7bdap-4f, 0x1.936586p-9f, -0x1.d6786p-6f, -0x1.9cdda4p-9f, 0x1.d8288p-10f,
+          0x1.7b2eccp-12f, 0x1.baed96p-16f, -0x1.3fb5dcp-17f, -0x1.ae6902p-18f, -0x1.66e14ep-19f, -0x1.feafap-21f,
+          -0x1.5759eap-22f, -0x1.b682c4p-24f, -0x1.0ee12p-25f, -0x1.48c58ap-27f
       },
       {
-          0x1.2e69b6p-3f, 0x1.1399dap-5f, -0x1.c416f8p-12f, -0x1.908cacp-12f, 0x1.ef4ab2p-16f, 0x1.8d7afep-21f,
-          -0x1.04e806p-21f, -0x1.243eb4p-23f
+          0x1.d37d14p-1f, 0x1.56d8ap-7f, 0x1.3f033ep-5f, -0x1.2f53cep-8f, -0x1.0b72d4p-8f, 0x1.60061p-12f,
+          0x1.1f12ecp-13f, 0x1.15ab2cp-16f, 0x1.d7422p-22f, -0x1.80dba8p-21f, -0x1.c235c6p-22f, -0x1.b99f88p-23f,
+          -0x1.155402p-24f, -0x1.62ef2cp-26f, -0x1.c3b8ccp-28f, -0x1.267854p-29f
       },
       {
-          -0x1.127bb8p-2f, 0x1.9368bcp-7f, -0x1.7409c2p-8f, 0x1.090c84p-11f, -0x1.9a404ap-23f, -0x1.bc2e68p-21f,
-          -0x1.c7bb86p-24f, -0x1.7601c2p-26f
+          0x1.5210d6p+1f, -0x1.8f970cp-5f, 0x1.a2d508p-7f, 0x1.16eea2p-9f, -0x1.e1f9e2p-10f, -0x1.285e14p-14f,
+          0x1.3fc4e2p-15f, 0x1.a7a252p-18f, 0x1.175daep-20f, 0x1.a96428p-25f, -0x1.6e1894p-26f, -0x1.6d21a4p-25f,
+          -0x1.0ce07ap-27f, -0x1.07045cp-28f, -0x1.99682ap-30f, -0x1.b29334p-32f
       },
       {
-          0x1.3f80fp-3f, -0x1.147b3ep-7f, 0x1.da6804p-10f, -0x1.42f60ap-13f, 0x1.5ec08p-18f, 0x1.0dcf56p-21f,
-          0x1.9834ep-27f, -0x1.1b789cp-28f
+          0x1.8073bap+1f, 0x1.06987p-3f, -0x1.436b0ep-4f, 0x1.6a488p-8f, -0x1.0213e6p-15f, -0x1.0784e4p-13f,
+          -0x1.44351ap-27f, 0x1.a52a7p-18f, 0x1.998566p-24f, -0x1.5cbbcep-22f, -0x1.30d762p-23f, 0x1.758e98p-25f,
+          -0x1.f9901ap-28f, -0x1.4a35d2p-29f, -0x1.c7f4bap-32f, -0x1.aa962ep-37f
+      },
+  };
+};
+
+// softplus(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, i = rint(min(steps a, far_steps
+// a + skipped)).
+template <class T>
+struct SoftplusTail;
+
+template <>
+struct SoftplusTail<float> {
+  static constexpr float largest = 0x1.8ff964p+3f;
+  static constexpr float steps = 0x1.3d70a4p+0f;
+  static constexpr float far_steps = 0x1.3d70a4p+0f;
+  static constexpr int skipped = 0;
+  // softplus(-a); 7 terms, relative error 2^-26.5.
+  static constexpr float tail_centre[16] = {
+      0x0p+0f, 0x1.c63b94p-1f, 0x1.b18b0cp+0f, 0x1.3ff75cp+1f, 0x1.a740fp+1f, 0x1.072f98p+2f, 0x1.3ad758p+2f,
+      0x1.6e6be6p+2f, 0x1.a20566p+2f, 0x1.d5ac28p+2f, 0x1.04a3ecp+3f, 0x1.1e7e28p+3f, 0x1.38441ep+3f, 0x1.5207e6p+3f,
+      0x1.6be998p+3f, 0x1.85a7f6p+3f
+  };
+  static constexpr float tail[7][16] = {
+      {
+          0x1.62e43p-1f, 0x1.6127ccp-2f, 0x1.59adc6p-3f, 0x1.4336dcp-4f, 0x1.26c56p-5f, 0x1.0a0a84p-6f,
+          0x1.dce816p-8f, 0x1.aae51p-9f, 0x1.7d969p-10f, 0x1.54a4f4p-11f, 0x1.303b3cp-12f, 0x1.0f45ecp-13f,
+          0x1.e4f2ap-15f, 0x1.b19224p-16f, 0x1.82387ep-17f, 0x1.5986fp-18f
+      },
+      {
+          0x1.00000ap-1f, 0x1.2ab1b4p-2f, 0x1.3e1474p-3f, 0x1.36ca74p-4f, 0x1.2187dcp-5f, 0x1.07e48cp-6f,
+          0x1.db2cf2p-8f, 0x1.aa334ap-9f, 0x1.7d4f8p-10f, 0x1.5488a2p-11f, 0x1.302ffp-12f, 0x1.0f416ep-13f,
+          0x1.e4ef0ap-15f, 0x1.b190b6p-16f, 0x1.8237eep-17f, 0x1.5986b6p-18f
+      },
+      {
+          0x1.00044ep-3f, 0x1.a72288p-4f, 0x1.0cad92p-4f, 0x1.1f3568p-5f, 0x1.174c2cp-6f, 0x1.03a46ep-7f,
+          0x1.d7bb06p-9f, 0x1.a8d09cp-10f, 0x1.7cc19ep-11f, 0x1.54501ap-12f, 0x1.301972p-13f, 0x1.0f388ap-14f,
+          0x1.e4e802p-16f, 0x1.b18df8p-17f, 0x1.8236e4p-18f, 0x1.59865cp-19f
+      },
+      {
+          0x1.607706p-14f, 0x1.d612dep-7f, 0x1.edeb54p-7f, 0x1.44d5b8p-7f, 0x1.5a12f8p-8f, 0x1.4f090ep-9f,
+          0x1.35ec9cp-10f, 0x1.195da2p-11f, 0x1.fa3188p-13f, 0x1.c527aep-14f, 0x1.953a3p-15f, 0x1.69884cp-16f,
+          0x1.433ae2p-17f, 0x1.210472p-18f, 0x1.017738p-19f, 0x1.ccb0c8p-21f
+      },
+      {
+          -0x1.3bb2fep-8f, -0x1.0f3486p-9f, 0x1.313588p-10f, 0x1.bc11f2p-10f, 0x1.28544ap-10f, 0x1.39463ap-11f,
+          0x1.2cd6p-12f, 0x1.159caap-13f, 0x1.f70f2cp-15f, 0x1.c3d08ep-16f, 0x1.949656p-17f, 0x1.692f76p-18f,
+          0x1.4306dp-19f, 0x1.20e0a8p-20f, 0x1.015d5ap-21f, 0x1.cc7efcp-23f
+      },
+      {
+          0x1.b87548p-11f, -0x1.13767p-10f, -0x1.c72cf4p-12f, 0x1.3f8134p-14f, 0x1.462fb4p-13f, 0x1.b2ce2ap-14f,
+          0x1.c642a2p-15f, 0x1.b21624p-16f, 0x1.8f4f74p-17f, 0x1.693386p-18f, 0x1.443018p-19f, 0x1.21ac84p-20f,
+          0x1.0367bap-21f, 0x1.d047cp-23f, 0x1.9ddd1cp-24f, 0x1.71eaf4p-25f
+      },
+      {
+          0x1.0b5262p-10f, 0x1.2647b8p-16f, -0x1.551076p-13f, -0x1.f707eap-15f, 0x1.64f684p-19f, 0x1.97331ep-17f,
+          0x1.16cabep-17f, 0x1.23ad6p-18f, 0x1.168c2cp-19f, 0x1.fd0666p-21f, 0x1.d016cep-22f, 0x1.a1d374p-23f,
+          0x1.7367b6p-24f, 0x1.4b179ep-25f, 0x1.25a066p-26f, 0x1.09473cp-27f
       },
   };
 };

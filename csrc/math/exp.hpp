@@ -78,6 +78,41 @@ HALFWAVE_INLINE V expm1_minus_x(V x, V& low) {
   return high + (clipped - x);
 }
 
+// e^x = u + u*r*p.
+template <class V>
+struct Exp {
+  static constexpr typename V::Scalar lowest = sizeof(typename V::Scalar) == 4 ? -70 : -680;
+  ExpReduction<V> e;
+  V u, p;
+
+  explicit HALFWAVE_INLINE Exp(V x) : e(x) {
+    u = exponent_from_low_bits(e.t);
+    p = fma(polynomial(e.r, Expm1<typename V::Scalar>::tail), e.r, V(1));
+  }
+  // For `lowest` < x <= 0, below 1 ULP.
+  HALFWAVE_INLINE V value() const { return fma(u * e.r, p, u); }
+  // a * e^(x + x_low) + b in that range, below 1 ULP, for an a that is not so small that the product may be subnormal.
+  HALFWAVE_INLINE V times(V a, V x_low, V b = V(0)) const { return scaled(a * u, x_low, b); }
+
+  // The same for any x. The power of two is applied in three parts, so that neither a large a overflows nor a small result
+  // is rounded before the last multiplication.
+  static HALFWAVE_INLINE V extreme(V a, V x, V x_low) {
+    using K = Reduction<typename V::Scalar>;
+    const Exp exp(clip_magnitude(x, ExpRange<typename V::Scalar>::any));
+    const V third = fma(exp.e.n, V(1.0f / 3), V(K::magic)) - V(K::magic);
+    const V outer = power_of_two(third);
+    const V inner = power_of_two(fnma(V(2), third, exp.e.n));
+    return (exp.scaled(a * outer, x_low, V(0)) * inner) * outer;
+  }
+
+ private:
+  HALFWAVE_INLINE V scaled(V factor, V x_low, V b) const {
+    const V high = fma(e.r, p, V(1));
+    const V low = fma(x_low, high, fma(e.r, p, V(1) - high));
+    return fma(factor, high, fma(factor, low, b));
+  }
+};
+
 // a * e^(x + x_low), below 2 ULP. Where 2^n is no normal number it is applied in three parts, so that neither a large a
 // overflows nor a small result is rounded before the last multiplication; that is rare, and costs nothing where no lane
 // asks for it.

@@ -2,6 +2,7 @@
 
 #include "coefficients.hpp"
 #include "exp.hpp"
+#include "piecewise.hpp"
 
 namespace halfwave {
 namespace {
@@ -81,6 +82,26 @@ struct SoftplusParts {
     sum_low = (p.near - (sum - far)) + (p.near_low + far_low);
   }
 };
+
+// log(1 + e^x).
+template <class V>
+HALFWAVE_INLINE V softplus(V x) {
+  using T = typename V::Scalar;
+  const auto by_formula = [&]() HALFWAVE_INLINE_LAMBDA {
+    const SoftplusParts<V> p(x, V(0), V(0));
+    return select(x > V(DecayRange<T>::largest), x, p.sum + p.sum_low);
+  };
+  if constexpr (sizeof(T) == 4) {
+    const Piecewise<SoftplusTail<T>, V> tail(abs(x));
+    const V linear = max(V(0), x);
+    const V sum = linear + tail.high;
+    const V near = sum + (positive_sum_low(linear, tail.high, sum) + tail.low);
+    const auto rare = abs(x) > V(SoftplusTail<T>::largest);
+    return any(rare) ? select(rare, by_formula(), near) : near;
+  } else {
+    return by_formula();
+  }
+}
 
 }  // namespace
 }  // namespace halfwave

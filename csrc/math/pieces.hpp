@@ -72,6 +72,20 @@ HALFWAVE_INLINE V scaled(V slope, V x) {
   return slope * finite_for_slope(slope, x);
 }
 
+// Where a parameter is not its default of 1, with which there is less to compute.
+template <class V>
+HALFWAVE_INLINE typename V::Mask not_one(V parameter) {
+  return (parameter < V(1)) | (parameter > V(1)) | unordered(parameter, parameter);
+}
+// f(), with g() in its place where the parameter is 1: what a lane holds depends on its own parameter alone.
+template <class V, class F, class G>
+HALFWAVE_INLINE V unless_one(V parameter, F f, G g) {
+  if (!any(not_one(parameter))) return g();
+  const V result = f();
+  const auto one = parameter == V(1);
+  return any(one) ? select(one, g(), result) : result;
+}
+
 // (a + a_low) / b in two parts, or infinite.
 template <class V>
 HALFWAVE_INLINE V quotient(V a, V a_low, V b, V& low) {

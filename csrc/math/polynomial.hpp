@@ -23,22 +23,26 @@ HALFWAVE_INLINE V polynomial(V x, const typename V::Scalar (&c)[n]) {
   return polynomial_from<0>(x, c);
 }
 
-// The same with coefficients looked up: those of the one of eight polynomials that the lowest three bits of `index` name,
-// but for the first, which is given.
-template <class V, size_t n>
-HALFWAVE_INLINE V polynomial(V x, V index, V first, const float (&c)[n][8]) {
+// The same with coefficients looked up: those of the one of eight polynomials that the lowest three bits of `index` name.
+template <size_t first, class V, size_t n>
+HALFWAVE_INLINE V polynomial_from(V x, V index, const float (&c)[n][8]) {
   V sum = lookup8(c[n - 1], index);
 #if defined(__clang__)
 #pragma clang loop unroll(full)
 #elif defined(__GNUC__)
 #pragma GCC unroll 32
 #endif
-  for (size_t i = n - 2; i > 0; --i) sum = fma(sum, x, lookup8(c[i], index));
-  return fma(sum, x, first);
+  for (size_t i = n - 1; i > first; --i) sum = fma(sum, x, lookup8(c[i - 1], index));
+  return sum;
 }
 template <class V, size_t n>
 HALFWAVE_INLINE V polynomial(V x, V index, const float (&c)[n][8]) {
-  return polynomial(x, index, lookup8(c[0], index), c);
+  return polynomial_from<0>(x, index, c);
+}
+// With c[0] given.
+template <class V, size_t n>
+HALFWAVE_INLINE V polynomial(V x, V index, V first, const float (&c)[n][8]) {
+  return fma(polynomial_from<1>(x, index, c), x, first);
 }
 
 // The coefficients of first * polynomial(ratio * x), both powers of two.

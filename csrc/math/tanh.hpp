@@ -47,10 +47,46 @@ struct HyperbolicTangent {
   }
 };
 
+// The piece of TanhPieces that |x| lies in, in float: polynomials in d, looked up by `index`. They serve up to t, beyond which
+// tanh is 1.
+template <class V>
+struct TanhPiece {
+  using K = TanhPieces<typename V::Scalar>;
+  V a, t, index;
+
+  explicit HALFWAVE_INLINE TanhPiece(V x) : a(abs(x)), t(min(V(K::largest), a)) {
+    index = half_octave(fma(V(K::steps), t, V(2)));
+  }
+
+  HALFWAVE_INLINE V tanh() const { return polynomial(t - lookup8(K::tanh_centre, index), index, K::tanh); }
+  // a - tanh(a). The last two steps before the sum with c[0] keep what their rounding loses, which in the first piece, where
+  // the result is their product with d, would be in all of it.
+  HALFWAVE_INLINE V shrink() const {
+    const V d = t - lookup8(K::shrink_centre, index);
+    const V s = polynomial_from<3>(d, index, K::shrink);
+    const V c2 = lookup8(K::shrink[2], index), c1 = lookup8(K::shrink[1], index);
+    const V p = fma(s, d, c2), p_low = fma(s, d, c2 - p);
+    const V q = fma(p, d, c1), q_low = fma(p_low, d, fma(p, d, c1 - q));
+    return fma(q, d, fma(q_low, d, lookup8(K::shrink[0], index) + (a - t)));
+  }
+  // tanh(a)^2, likewise.
+  HALFWAVE_INLINE V square() const {
+    const V d = t - lookup8(K::square_centre, index);
+    const V s = polynomial_from<2>(d, index, K::square);
+    const V c1 = lookup8(K::square[1], index);
+    const V p = fma(s, d, c1), p_low = fma(s, d, c1 - p);
+    return fma(p, d, fma(p_low, d, lookup8(K::square[0], index)));
+  }
+};
+
 template <class V>
 HALFWAVE_INLINE V hyperbolic_tangent(V x) {
-  const HyperbolicTangent<V> t(x);
-  return copysign(t.rough + t.fine, x);
+  if constexpr (sizeof(typename V::Scalar) == 4) {
+    return copysign(TanhPiece<V>(x).tanh(), x);
+  } else {
+    const HyperbolicTangent<V> t(x);
+    return copysign(t.rough + t.fine, x);
+  }
 }
 
 }  // namespace

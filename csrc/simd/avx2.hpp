@@ -68,6 +68,9 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_ps(b.v, a.v, m.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a.v), _mm256_castps_si256(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return _mm256_castsi256_ps(_mm256_srli_epi32(_mm256_castps_si256(t.v), 22));
   }
@@ -77,6 +80,10 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
     // vpermps reads the lowest three bits of the index only.
     return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_castps_si256(t.v));
+  }
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) {
+    const __m256i fourth_bit = _mm256_slli_epi32(_mm256_castps_si256(t.v), 28);
+    return _mm256_blendv_ps(lookup8(table, t).v, lookup8(table + 8, t).v, _mm256_castsi256_ps(fourth_bit));
   }
 };
 
@@ -139,6 +146,9 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_pd(b.v, a.v, m.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return _mm256_castsi256_pd(_mm256_sub_epi64(_mm256_castpd_si256(a.v), _mm256_castpd_si256(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return _mm256_castsi256_pd(_mm256_srli_epi64(_mm256_castpd_si256(t.v), 51));
   }

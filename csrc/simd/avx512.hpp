@@ -54,6 +54,9 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b.v, a.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return _mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(t.v), 22));
   }
@@ -63,6 +66,9 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) {
     // vpermps reads four bits of the index; the table stands there twice, so that the fourth does not matter.
     return _mm512_permutexvar_ps(_mm512_castps_si512(t.v), _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+  }
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) {
+    return _mm512_permutexvar_ps(_mm512_castps_si512(t.v), _mm512_loadu_ps(table));
   }
 };
 
@@ -114,6 +120,9 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_pd(m, b.v, a.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return _mm512_castsi512_pd(_mm512_sub_epi64(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return _mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(t.v), 51));
   }

@@ -75,6 +75,9 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f32(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f32(m.v, a.v, b.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return vreinterpretq_f32_u32(vsubq_u32(vreinterpretq_u32_f32(a.v), vreinterpretq_u32_f32(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return vreinterpretq_f32_u32(vshrq_n_u32(vreinterpretq_u32_f32(t.v), 22));
   }
@@ -88,6 +91,13 @@ struct Vec<float> {
     const uint32x4_t i = vandq_u32(vreinterpretq_u32_f32(t.v), vdupq_n_u32(7));
     const uint32x4_t index = vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u));
     return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_u32(index)));
+  }
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) {
+    const uint8_t* p = reinterpret_cast<const uint8_t*>(table);
+    const uint8x16x4_t bytes = {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+    const uint32x4_t i = vandq_u32(vreinterpretq_u32_f32(t.v), vdupq_n_u32(15));
+    const uint32x4_t index = vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(index)));
   }
 };
 
@@ -161,6 +171,9 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f64(c.v, a.v, b.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return vbslq_f64(m.v, a.v, b.v); }
 
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
+    return vreinterpretq_f64_u64(vsubq_u64(vreinterpretq_u64_f64(a.v), vreinterpretq_u64_f64(b.v)));
+  }
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return vreinterpretq_f64_u64(vshrq_n_u64(vreinterpretq_u64_f64(t.v), 51));
   }

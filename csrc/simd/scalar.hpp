@@ -80,10 +80,14 @@ struct Vec {
 
   // The lowest bits of t's significand, moved into the exponent field: 2^n for a t that carries n + bias there.
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) { return from_bits(bits(t) << (sizeof(T) == 4 ? 23 : 52)); }
+  // The number whose bits, as an integer, are those of a minus those of b.
+  friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) { return from_bits(bits(a) - bits(b)); }
   // Counts the half octaves of a positive t in the lowest bits: 2 and 3 give 0 and 1, 4 and 6 give 2 and 3, 8 and 12 …
   friend HALFWAVE_INLINE Vec half_octave(Vec t) { return from_bits(bits(t) >> (sizeof(T) == 4 ? 22 : 51)); }
   // table[i] for the i in the lowest three bits of t's significand; the entries are exact in float.
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) { return T(table[bits(t) & 7]); }
+  // The same for the lowest four bits, of a float.
+  friend HALFWAVE_INLINE Vec lookup16(const float* table, Vec t) { return T(table[bits(t) & 15]); }
 };
 
 HALFWAVE_INLINE bool any(bool m) { return m; }

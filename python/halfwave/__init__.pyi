@@ -51,6 +51,11 @@ class _Activation(_Ufunc):
     backward_gate: Callable[..., Any] | None
     backward_up: Callable[..., Any] | None
     parameter_backward: Callable[..., tuple[Any, ...]] | None
+    second_derivative: Callable[..., Any] | None
+    packed: Callable[..., Any] | None
+    packed_backward: Callable[..., Any] | None
+    with_mask: Callable[..., tuple[Any, NDArray[np.uint8]]] | None
+    backward_from_mask: Callable[..., Any] | None
 
 class _G_X(_Ufunc):
     @overload
@@ -106,6 +111,38 @@ class _X(_Ufunc):
     ) -> NDArray[_Float]: ...
     @overload
     def __call__(self, x: ArrayLike, /, *outputs: NDArray[Any], **keywords: Unpack[_AllKeywords]) -> Any: ...
+
+class _Mask_X:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    @overload
+    def __call__(
+        self,
+        x: NDArray[_Float],
+        /,
+        *,
+        out: NDArray[_Float] | tuple[NDArray[_Float] | None, NDArray[np.uint8] | None] | None = None,
+    ) -> tuple[NDArray[_Float], NDArray[np.uint8]]: ...
+    @overload
+    def __call__(self, x: ArrayLike, /, *, out: Any = None) -> tuple[Any, NDArray[np.uint8]]: ...
+
+class _Mask_G_Mask:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    @overload
+    def __call__(
+        self, g: NDArray[_Float], mask: NDArray[np.uint8], /, *, out: NDArray[_Float] | None = None
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(self, g: ArrayLike, mask: NDArray[np.uint8], /, *, out: Any = None) -> Any: ...
 
 class _G_X_ceiling(_Ufunc):
     @overload
@@ -406,6 +443,49 @@ class _X_negative_slope(_Ufunc):
         negative_slope: ArrayLike = 0.01,
         *outputs: NDArray[Any],
         **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
+class _Mask_X_negative_slope:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    @overload
+    def __call__(
+        self,
+        x: NDArray[_Float],
+        /,
+        negative_slope: float = 0.01,
+        *,
+        out: NDArray[_Float] | tuple[NDArray[_Float] | None, NDArray[np.uint8] | None] | None = None,
+    ) -> tuple[NDArray[_Float], NDArray[np.uint8]]: ...
+    @overload
+    def __call__(
+        self, x: ArrayLike, /, negative_slope: float = 0.01, *, out: Any = None
+    ) -> tuple[Any, NDArray[np.uint8]]: ...
+
+class _Mask_G_Mask_negative_slope:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        mask: NDArray[np.uint8],
+        /,
+        negative_slope: float = 0.01,
+        *,
+        out: NDArray[_Float] | None = None,
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self, g: ArrayLike, mask: NDArray[np.uint8], /, negative_slope: float = 0.01, *, out: Any = None
     ) -> Any: ...
 
 class _G_X_weight(_Ufunc):
@@ -1274,6 +1354,65 @@ class _G_Gate_Up(_Ufunc):
         **keywords: Unpack[_AllKeywords],
     ) -> Any: ...
 
+class _Packed_G_X:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        x: NDArray[_Float],
+        /,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[_Float] | None = None,
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        g: ArrayLike,
+        x: ArrayLike,
+        /,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[Any] | None = None,
+    ) -> Any: ...
+
+class _Packed_X:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    backward: _Packed_G_X
+    @overload
+    def __call__(
+        self,
+        x: NDArray[_Float],
+        /,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[_Float] | None = None,
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        /,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[Any] | None = None,
+    ) -> Any: ...
+
 class _Gate_Up(_Ufunc):
     @overload
     def __call__(
@@ -1295,12 +1434,155 @@ class _Gate_Up(_Ufunc):
         **keywords: Unpack[_AllKeywords],
     ) -> Any: ...
 
+class _Several_G_Gate_Up_alpha_limit:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    def __call__(
+        self,
+        g: ArrayLike,
+        gate: ArrayLike,
+        up: ArrayLike,
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        out: tuple[Any, Any] | None = None,
+    ) -> tuple[Any, Any]: ...
+
+class _G_Gate_Up_alpha_limit(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        gate: NDArray[_Float],
+        up: NDArray[_Float],
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        g: ArrayLike,
+        gate: ArrayLike,
+        up: ArrayLike,
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
+class _Packed_G_X_alpha_limit:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    @overload
+    def __call__(
+        self,
+        g: NDArray[_Float],
+        x: NDArray[_Float],
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[_Float] | None = None,
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        g: ArrayLike,
+        x: ArrayLike,
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[Any] | None = None,
+    ) -> Any: ...
+
+class _Packed_X_alpha_limit:
+    __name__: str
+    forward: _Activation
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...]
+    error_bound: dict[str, float]
+    backward: _Packed_G_X_alpha_limit
+    @overload
+    def __call__(
+        self,
+        x: NDArray[_Float],
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[_Float] | None = None,
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        layout: Literal["gate_first", "gate_last", "interleaved"],
+        axis: int = -1,
+        out: NDArray[Any] | None = None,
+    ) -> Any: ...
+
+class _Gate_Up_alpha_limit(_Ufunc):
+    @overload
+    def __call__(
+        self,
+        gate: NDArray[_Float],
+        up: NDArray[_Float],
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *,
+        out: NDArray[_Float] | None = None,
+        **keywords: Unpack[_Keywords],
+    ) -> NDArray[_Float]: ...
+    @overload
+    def __call__(
+        self,
+        gate: ArrayLike,
+        up: ArrayLike,
+        /,
+        alpha: ArrayLike = 1.702,
+        limit: ArrayLike = 7.0,
+        *outputs: NDArray[Any],
+        **keywords: Unpack[_AllKeywords],
+    ) -> Any: ...
+
 class _Relu(_X, _Activation):
     backward: _G_X
     backward_from_output: _G_Y
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: _Mask_X
+    backward_from_mask: _Mask_G_Mask
 
 class _Relu6(_X, _Activation):
     backward: _G_X
@@ -1308,6 +1590,11 @@ class _Relu6(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: _Mask_X
+    backward_from_mask: _Mask_G_Mask
 
 class _ClippedRelu(_X_ceiling, _Activation):
     backward: _G_X_ceiling
@@ -1315,6 +1602,11 @@ class _ClippedRelu(_X_ceiling, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_ceiling
+    second_derivative: _X_ceiling
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Threshold(_X_threshold_value, _Activation):
     backward: _G_X_threshold_value
@@ -1322,6 +1614,11 @@ class _Threshold(_X_threshold_value, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_threshold_value
+    second_derivative: _X_threshold_value
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _ThresholdedRelu(_X_theta, _Activation):
     backward: _G_X_theta
@@ -1329,6 +1626,11 @@ class _ThresholdedRelu(_X_theta, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X_theta
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _LeakyRelu(_X_negative_slope, _Activation):
     backward: _G_X_negative_slope
@@ -1336,6 +1638,11 @@ class _LeakyRelu(_X_negative_slope, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_negative_slope
+    second_derivative: _X_negative_slope
+    packed: None
+    packed_backward: None
+    with_mask: _Mask_X_negative_slope
+    backward_from_mask: _Mask_G_Mask_negative_slope
 
 class _Prelu(_X_weight, _Activation):
     backward: _G_X_weight
@@ -1343,6 +1650,11 @@ class _Prelu(_X_weight, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_weight
+    second_derivative: _X_weight
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Rrelu(_X_lower_upper, _Activation):
     backward: _G_X_lower_upper
@@ -1350,6 +1662,11 @@ class _Rrelu(_X_lower_upper, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X_lower_upper
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Elu(_X_alpha, _Activation):
     backward: _G_X_alpha
@@ -1357,6 +1674,11 @@ class _Elu(_X_alpha, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_alpha
+    second_derivative: _X_alpha
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Selu(_X, _Activation):
     backward: _G_X
@@ -1364,6 +1686,11 @@ class _Selu(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Celu(_X_alpha, _Activation):
     backward: _G_X_alpha
@@ -1371,6 +1698,11 @@ class _Celu(_X_alpha, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_alpha
+    second_derivative: _X_alpha
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Gelu(_X, _Activation):
     backward: _G_X
@@ -1378,6 +1710,11 @@ class _Gelu(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _GeluTanh(_X, _Activation):
     backward: _G_X
@@ -1385,6 +1722,11 @@ class _GeluTanh(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _QuickGelu(_X, _Activation):
     backward: _G_X
@@ -1392,6 +1734,11 @@ class _QuickGelu(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Silu(_X, _Activation):
     backward: _G_X
@@ -1399,6 +1746,11 @@ class _Silu(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Swish(_X_beta, _Activation):
     backward: _G_X_beta
@@ -1406,6 +1758,11 @@ class _Swish(_X_beta, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_beta
+    second_derivative: _X_beta
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Mish(_X, _Activation):
     backward: _G_X
@@ -1413,6 +1770,11 @@ class _Mish(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Softplus(_X_beta, _Activation):
     backward: _G_X_beta
@@ -1420,6 +1782,11 @@ class _Softplus(_X_beta, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_beta
+    second_derivative: _X_beta
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Squareplus(_X_b, _Activation):
     backward: _G_X_b
@@ -1427,6 +1794,11 @@ class _Squareplus(_X_b, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_b
+    second_derivative: _X_b
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _SparsePlus(_X, _Activation):
     backward: _G_X
@@ -1434,6 +1806,11 @@ class _SparsePlus(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _SparseSigmoid(_X, _Activation):
     backward: _G_X
@@ -1441,6 +1818,11 @@ class _SparseSigmoid(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Hardtanh(_X_min_val_max_val, _Activation):
     backward: _G_X_min_val_max_val
@@ -1448,6 +1830,11 @@ class _Hardtanh(_X_min_val_max_val, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_min_val_max_val
+    second_derivative: _X_min_val_max_val
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Hardsigmoid(_X, _Activation):
     backward: _G_X
@@ -1455,6 +1842,11 @@ class _Hardsigmoid(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _ClippedLinear(_X_slope_offset, _Activation):
     backward: _G_X_slope_offset
@@ -1462,6 +1854,11 @@ class _ClippedLinear(_X_slope_offset, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_slope_offset
+    second_derivative: _X_slope_offset
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Hardswish(_X, _Activation):
     backward: _G_X
@@ -1469,6 +1866,11 @@ class _Hardswish(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _HardMish(_X, _Activation):
     backward: _G_X
@@ -1476,6 +1878,11 @@ class _HardMish(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Softshrink(_X_lambd, _Activation):
     backward: _G_X_lambd
@@ -1483,6 +1890,11 @@ class _Softshrink(_X_lambd, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_lambd
+    second_derivative: _X_lambd
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Hardshrink(_X_lambd, _Activation):
     backward: _G_X_lambd
@@ -1490,6 +1902,11 @@ class _Hardshrink(_X_lambd, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X_lambd
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Tanhshrink(_X, _Activation):
     backward: _G_X
@@ -1497,6 +1914,11 @@ class _Tanhshrink(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Softsign(_X, _Activation):
     backward: _G_X
@@ -1504,6 +1926,11 @@ class _Softsign(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Sigmoid(_X, _Activation):
     backward: _G_X
@@ -1511,6 +1938,11 @@ class _Sigmoid(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Logsigmoid(_X, _Activation):
     backward: _G_X
@@ -1518,6 +1950,11 @@ class _Logsigmoid(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Tanh(_X, _Activation):
     backward: _G_X
@@ -1525,6 +1962,11 @@ class _Tanh(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Laplace(_X_mu_sigma, _Activation):
     backward: _G_X_mu_sigma
@@ -1532,6 +1974,11 @@ class _Laplace(_X_mu_sigma, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_mu_sigma
+    second_derivative: _X_mu_sigma
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _SquaredRelu(_X, _Activation):
     backward: _G_X
@@ -1539,6 +1986,11 @@ class _SquaredRelu(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _StarRelu(_X_scale_bias, _Activation):
     backward: _G_X_scale_bias
@@ -1546,6 +1998,11 @@ class _StarRelu(_X_scale_bias, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_scale_bias
+    second_derivative: _X_scale_bias
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Xielu(_X_alpha_p_alpha_n_beta, _Activation):
     backward: _G_X_alpha_p_alpha_n_beta
@@ -1553,6 +2010,11 @@ class _Xielu(_X_alpha_p_alpha_n_beta, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: _Several_G_X_alpha_p_alpha_n_beta
+    second_derivative: _X_alpha_p_alpha_n_beta
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
 
 class _Identity(_X, _Activation):
     backward: _G_X
@@ -1560,6 +2022,83 @@ class _Identity(_X, _Activation):
     backward_gate: None
     backward_up: None
     parameter_backward: None
+    second_derivative: _X
+    packed: None
+    packed_backward: None
+    with_mask: None
+    backward_from_mask: None
+
+class _Glu(_Gate_Up, _Activation):
+    backward: _Several_G_Gate_Up
+    backward_from_output: None
+    backward_gate: _G_Gate_Up
+    backward_up: _G_Gate_Up
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
+
+class _Bilinear(_Gate_Up, _Activation):
+    backward: _Several_G_Gate_Up
+    backward_from_output: None
+    backward_gate: _G_Gate_Up
+    backward_up: _G_Gate_Up
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
+
+class _Reglu(_Gate_Up, _Activation):
+    backward: _Several_G_Gate_Up
+    backward_from_output: None
+    backward_gate: _G_Gate_Up
+    backward_up: _G_Gate_Up
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
+
+class _Geglu(_Gate_Up, _Activation):
+    backward: _Several_G_Gate_Up
+    backward_from_output: None
+    backward_gate: _G_Gate_Up
+    backward_up: _G_Gate_Up
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
+
+class _GegluTanh(_Gate_Up, _Activation):
+    backward: _Several_G_Gate_Up
+    backward_from_output: None
+    backward_gate: _G_Gate_Up
+    backward_up: _G_Gate_Up
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
+
+class _GegluQuick(_Gate_Up, _Activation):
+    backward: _Several_G_Gate_Up
+    backward_from_output: None
+    backward_gate: _G_Gate_Up
+    backward_up: _G_Gate_Up
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
 
 class _Swiglu(_Gate_Up, _Activation):
     backward: _Several_G_Gate_Up
@@ -1567,6 +2106,23 @@ class _Swiglu(_Gate_Up, _Activation):
     backward_gate: _G_Gate_Up
     backward_up: _G_Gate_Up
     parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X
+    packed_backward: _Packed_G_X
+    with_mask: None
+    backward_from_mask: None
+
+class _SwigluClamped(_Gate_Up_alpha_limit, _Activation):
+    backward: _Several_G_Gate_Up_alpha_limit
+    backward_from_output: None
+    backward_gate: _G_Gate_Up_alpha_limit
+    backward_up: _G_Gate_Up_alpha_limit
+    parameter_backward: None
+    second_derivative: None
+    packed: _Packed_X_alpha_limit
+    packed_backward: _Packed_G_X_alpha_limit
+    with_mask: None
+    backward_from_mask: None
 
 relu: _Relu
 """Rectified linear unit.
@@ -1583,6 +2139,21 @@ relu_backward_from_output: _G_Y
 
 g * d, d = 1 if y > 0 else 0, the same as from x
 """
+relu_second_derivative: _X
+"""Second derivative of `relu` with respect to its input.
+
+0, for relu = max(x, 0)
+"""
+relu_with_mask: _Mask_X
+"""`relu`, and a mask of one bit per element, which is all that its backward pass needs to keep.
+
+y = max(x, 0), bit = x > 0
+"""
+relu_backward_from_mask: _Mask_G_Mask
+"""Backward pass of `relu` from the mask of `relu_with_mask`, so that neither input nor output need be kept.
+
+g if bit else g * d, d = the derivative at 0; the derivative is 1 if x > 0 else 0
+"""
 relu6: _Relu6
 """Rectified linear unit with a ceiling of 6.
 
@@ -1597,6 +2168,21 @@ relu6_backward_from_output: _G_Y
 """Backward pass of `relu6` from its output, so that its input need not be kept.
 
 g * d, d = 1 if 0 < y < 6 else 0, the same as from x
+"""
+relu6_second_derivative: _X
+"""Second derivative of `relu6` with respect to its input.
+
+0, for relu6 = min(max(x, 0), 6)
+"""
+relu6_with_mask: _Mask_X
+"""`relu6`, and a mask of one bit per element, which is all that its backward pass needs to keep.
+
+y = min(max(x, 0), 6), bit = (x > 0) & (x < 6)
+"""
+relu6_backward_from_mask: _Mask_G_Mask
+"""Backward pass of `relu6` from the mask of `relu6_with_mask`, so that neither input nor output need be kept.
+
+g if bit else g * d, d = the derivative at 0; the derivative is 1 if 0 < x < 6 else 0
 """
 clipped_relu: _ClippedRelu
 """Rectified linear unit with a ceiling.
@@ -1618,6 +2204,11 @@ clipped_relu_parameter_backward: _Several_G_X_ceiling
 
 sum over the broadcast axes of g * d(clipped_relu) / d(parameter), clipped_relu = min(max(x, 0), ceiling)
 """
+clipped_relu_second_derivative: _X_ceiling
+"""Second derivative of `clipped_relu` with respect to its input.
+
+0, for clipped_relu = min(max(x, 0), ceiling)
+"""
 threshold: _Threshold
 """Identity above a threshold, a constant elsewhere.
 
@@ -1638,6 +2229,11 @@ threshold_parameter_backward: _Several_G_X_threshold_value
 
 sum over the broadcast axes of g * d(threshold) / d(parameter), threshold = x if x > threshold else value
 """
+threshold_second_derivative: _X_threshold_value
+"""Second derivative of `threshold` with respect to its input.
+
+0, for threshold = x if x > threshold else value
+"""
 thresholded_relu: _ThresholdedRelu
 """Identity above a threshold, 0 elsewhere.
 
@@ -1652,6 +2248,11 @@ thresholded_relu_backward_from_output: _G_Y_theta
 """Backward pass of `thresholded_relu` from its output, so that its input need not be kept.
 
 g * d, d = 1 if y > theta else 0, the same as from x
+"""
+thresholded_relu_second_derivative: _X_theta
+"""Second derivative of `thresholded_relu` with respect to its input.
+
+0, for thresholded_relu = x if x > theta else 0
 """
 leaky_relu: _LeakyRelu
 """Leaky rectified linear unit.
@@ -1673,6 +2274,21 @@ leaky_relu_parameter_backward: _Several_G_X_negative_slope
 
 sum over the broadcast axes of g * d(leaky_relu) / d(parameter), leaky_relu = x if x > 0 else negative_slope * x
 """
+leaky_relu_second_derivative: _X_negative_slope
+"""Second derivative of `leaky_relu` with respect to its input.
+
+0, for leaky_relu = x if x > 0 else negative_slope * x
+"""
+leaky_relu_with_mask: _Mask_X_negative_slope
+"""`leaky_relu`, and a mask of one bit per element, which is all that its backward pass needs to keep.
+
+y = x if x > 0 else negative_slope * x, bit = x > 0
+"""
+leaky_relu_backward_from_mask: _Mask_G_Mask_negative_slope
+"""Backward pass of `leaky_relu` from the mask of `leaky_relu_with_mask`, so that neither input nor output need be kept.
+
+g if bit else g * d, d = the derivative at 0; the derivative is 1 if x > 0 else negative_slope
+"""
 prelu: _Prelu
 """Parametric rectified linear unit: a leaky ReLU whose slope is learned.
 
@@ -1693,6 +2309,11 @@ prelu_parameter_backward: _Several_G_X_weight
 
 sum over the broadcast axes of g * d(prelu) / d(parameter), prelu = x if x > 0 else weight * x
 """
+prelu_second_derivative: _X_weight
+"""Second derivative of `prelu` with respect to its input.
+
+0, for prelu = x if x > 0 else weight * x
+"""
 rrelu: _Rrelu
 """Randomised leaky rectified linear unit, as it is applied after training: with the mean slope.
 
@@ -1707,6 +2328,11 @@ rrelu_backward_from_output: _G_Y_lower_upper
 """Backward pass of `rrelu` from its output, so that its input need not be kept.
 
 g * d, d = 1 if y > 0 else (lower + upper) / 2, the same as from x
+"""
+rrelu_second_derivative: _X_lower_upper
+"""Second derivative of `rrelu` with respect to its input.
+
+0, for rrelu = x if x > 0 else (lower + upper) / 2 * x
 """
 elu: _Elu
 """Exponential linear unit.
@@ -1728,6 +2354,11 @@ elu_parameter_backward: _Several_G_X_alpha
 
 sum over the broadcast axes of g * d(elu) / d(parameter), elu = x if x > 0 else alpha * (exp(x) - 1)
 """
+elu_second_derivative: _X_alpha
+"""Second derivative of `elu` with respect to its input.
+
+0 if x > 0 else alpha * exp(x), for elu = x if x > 0 else alpha * (exp(x) - 1)
+"""
 selu: _Selu
 """Scaled exponential linear unit: keeps activations near mean 0 and variance 1.
 
@@ -1742,6 +2373,12 @@ selu_backward_from_output: _G_Y
 """Backward pass of `selu` from its output, so that its input need not be kept.
 
 g * d, d = scale if y > 0 else y + scale * alpha; far below 0, y has lost the digits of exp(x)
+"""
+selu_second_derivative: _X
+"""Second derivative of `selu` with respect to its input.
+
+0 if x > 0 else scale * alpha * exp(x), for selu = scale * (x if x > 0 else alpha * (exp(x) - 1)), alpha =
+1.6732632423543772, scale = 1.0507009873554805
 """
 celu: _Celu
 """Continuously differentiable exponential linear unit.
@@ -1763,6 +2400,11 @@ celu_parameter_backward: _Several_G_X_alpha
 
 sum over the broadcast axes of g * d(celu) / d(parameter), celu = x if x > 0 else alpha * (exp(x / alpha) - 1)
 """
+celu_second_derivative: _X_alpha
+"""Second derivative of `celu` with respect to its input.
+
+0 if x > 0 else exp(x / alpha) / alpha, for celu = x if x > 0 else alpha * (exp(x / alpha) - 1)
+"""
 gelu: _Gelu
 """Gaussian error linear unit.
 
@@ -1772,6 +2414,11 @@ gelu_backward: _G_X
 """Backward pass of `gelu`: the gradient with respect to its input.
 
 g * d, d = Phi(x) + x * phi(x), phi the standard normal density
+"""
+gelu_second_derivative: _X
+"""Second derivative of `gelu` with respect to its input.
+
+phi(x) * (2 - x**2), for gelu = x * Phi(x), Phi the standard normal distribution
 """
 gelu_tanh: _GeluTanh
 """Approximation of GELU by a hyperbolic tangent.
@@ -1783,6 +2430,12 @@ gelu_tanh_backward: _G_X
 
 g * d, d = s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)
 """
+gelu_tanh_second_derivative: _X
+"""Second derivative of `gelu_tanh` with respect to its input.
+
+s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t), for gelu_tanh = x / 2 * (1 +
+tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 * x**3)
+"""
 quick_gelu: _QuickGelu
 """Approximation of GELU by a sigmoid.
 
@@ -1793,6 +2446,11 @@ quick_gelu_backward: _G_X
 
 g * d, d = s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)
 """
+quick_gelu_second_derivative: _X
+"""Second derivative of `quick_gelu` with respect to its input.
+
+1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t), for quick_gelu = x * sigmoid(1.702 * x)
+"""
 silu: _Silu
 """Sigmoid linear unit, also called swish.
 
@@ -1802,6 +2460,11 @@ silu_backward: _G_X
 """Backward pass of `silu`: the gradient with respect to its input.
 
 g * d, d = s * (1 + x * (1 - s)), s = sigmoid(x)
+"""
+silu_second_derivative: _X
+"""Second derivative of `silu` with respect to its input.
+
+s * (1 - s) * (2 - x * tanh(x / 2)), s = sigmoid(x), for silu = x * sigmoid(x)
 """
 swish: _Swish
 """Sigmoid linear unit with a learned steepness.
@@ -1818,6 +2481,11 @@ swish_parameter_backward: _Several_G_X_beta
 
 sum over the broadcast axes of g * d(swish) / d(parameter), swish = x * sigmoid(beta * x)
 """
+swish_second_derivative: _X_beta
+"""Second derivative of `swish` with respect to its input.
+
+beta * s * (1 - s) * (2 - beta * x * tanh(beta * x / 2)), s = sigmoid(beta * x), for swish = x * sigmoid(beta * x)
+"""
 mish: _Mish
 """Self-regularised non-monotone activation.
 
@@ -1827,6 +2495,12 @@ mish_backward: _G_X
 """Backward pass of `mish`: the gradient with respect to its input.
 
 g * d, d = t + x * (1 - t**2) * sigmoid(x), t = tanh(log(1 + exp(x)))
+"""
+mish_second_derivative: _X
+"""Second derivative of `mish` with respect to its input.
+
+4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x), for mish = x *
+tanh(log(1 + exp(x)))
 """
 softplus: _Softplus
 """Smooth rectifier, without a threshold beyond which it would be the identity.
@@ -1848,6 +2522,11 @@ softplus_parameter_backward: _Several_G_X_beta
 
 sum over the broadcast axes of g * d(softplus) / d(parameter), softplus = log(1 + exp(beta * x)) / beta
 """
+softplus_second_derivative: _X_beta
+"""Second derivative of `softplus` with respect to its input.
+
+beta * s * (1 - s), s = sigmoid(beta * x), for softplus = log(1 + exp(beta * x)) / beta
+"""
 squareplus: _Squareplus
 """Smooth rectifier made of a square root.
 
@@ -1868,6 +2547,11 @@ squareplus_parameter_backward: _Several_G_X_b
 
 sum over the broadcast axes of g * d(squareplus) / d(parameter), squareplus = (x + sqrt(x**2 + b)) / 2
 """
+squareplus_second_derivative: _X_b
+"""Second derivative of `squareplus` with respect to its input.
+
+b / (2 * (x**2 + b)**1.5), for squareplus = (x + sqrt(x**2 + b)) / 2
+"""
 sparse_plus: _SparsePlus
 """Softplus of a sparse family: exactly 0 below -1 and exactly x above 1.
 
@@ -1883,6 +2567,11 @@ sparse_plus_backward_from_output: _G_Y
 
 g * d, d = 0 if y <= 0, sqrt(y) if 0 < y < 1, 1 if y >= 1
 """
+sparse_plus_second_derivative: _X
+"""Second derivative of `sparse_plus` with respect to its input.
+
+1/2 if -1 < x < 1 else 0, for sparse_plus = 0 if x <= -1, (x + 1)**2 / 4 if -1 < x < 1, x if x >= 1
+"""
 sparse_sigmoid: _SparseSigmoid
 """Derivative of sparse_plus: linear from 0 at -1 to 1 at 1.
 
@@ -1897,6 +2586,11 @@ sparse_sigmoid_backward_from_output: _G_Y
 """Backward pass of `sparse_sigmoid` from its output, so that its input need not be kept.
 
 g * d, d = 1/2 if 0 < y < 1 else 0; just below x = 1, y rounds to 1 and the derivative to 0
+"""
+sparse_sigmoid_second_derivative: _X
+"""Second derivative of `sparse_sigmoid` with respect to its input.
+
+0, for sparse_sigmoid = min(max((x + 1) / 2, 0), 1)
 """
 hardtanh: _Hardtanh
 """Identity between two bounds.
@@ -1918,6 +2612,11 @@ hardtanh_parameter_backward: _Several_G_X_min_val_max_val
 
 sum over the broadcast axes of g * d(hardtanh) / d(parameter), hardtanh = min(max(x, min_val), max_val)
 """
+hardtanh_second_derivative: _X_min_val_max_val
+"""Second derivative of `hardtanh` with respect to its input.
+
+0, for hardtanh = min(max(x, min_val), max_val)
+"""
 hardsigmoid: _Hardsigmoid
 """Piecewise linear approximation of the logistic function, with slope 1/6.
 
@@ -1932,6 +2631,11 @@ hardsigmoid_backward_from_output: _G_Y
 """Backward pass of `hardsigmoid` from its output, so that its input need not be kept.
 
 g * d, d = 1/6 if 0 < y < 1 else 0; just below x = 3, y rounds to 1 and the derivative to 0
+"""
+hardsigmoid_second_derivative: _X
+"""Second derivative of `hardsigmoid` with respect to its input.
+
+0, for hardsigmoid = min(max((x + 3) / 6, 0), 1)
 """
 clipped_linear: _ClippedLinear
 """Linear function clipped to [0, 1]; the defaults are those of the hard sigmoid of ONNX.
@@ -1953,6 +2657,11 @@ clipped_linear_parameter_backward: _Several_G_X_slope_offset
 
 sum over the broadcast axes of g * d(clipped_linear) / d(parameter), clipped_linear = min(max(slope * x + offset, 0), 1)
 """
+clipped_linear_second_derivative: _X_slope_offset
+"""Second derivative of `clipped_linear` with respect to its input.
+
+0, for clipped_linear = min(max(slope * x + offset, 0), 1)
+"""
 hardswish: _Hardswish
 """Piecewise quadratic approximation of SiLU.
 
@@ -1963,6 +2672,11 @@ hardswish_backward: _G_X
 
 g * d, d = 0 if x <= -3, x / 3 + 1/2 if -3 < x < 3, 1 if x >= 3
 """
+hardswish_second_derivative: _X
+"""Second derivative of `hardswish` with respect to its input.
+
+1/3 if -3 < x < 3 else 0, for hardswish = x * min(max((x + 3) / 6, 0), 1)
+"""
 hard_mish: _HardMish
 """Piecewise quadratic approximation of Mish.
 
@@ -1972,6 +2686,11 @@ hard_mish_backward: _G_X
 """Backward pass of `hard_mish`: the gradient with respect to its input.
 
 g * d, d = 0 if x <= -2, x + 1 if -2 < x < 0, 1 if x >= 0
+"""
+hard_mish_second_derivative: _X
+"""Second derivative of `hard_mish` with respect to its input.
+
+1 if -2 < x < 0 else 0, for hard_mish = x / 2 * min(max(x + 2, 0), 2)
 """
 softshrink: _Softshrink
 """Soft thresholding: moves x towards 0 by lambd, and to 0 what is closer.
@@ -1993,6 +2712,11 @@ softshrink_parameter_backward: _Several_G_X_lambd
 
 sum over the broadcast axes of g * d(softshrink) / d(parameter), softshrink = sign(x) * max(abs(x) - lambd, 0)
 """
+softshrink_second_derivative: _X_lambd
+"""Second derivative of `softshrink` with respect to its input.
+
+0, for softshrink = sign(x) * max(abs(x) - lambd, 0)
+"""
 hardshrink: _Hardshrink
 """Hard thresholding: 0 for what is closer to 0 than lambd.
 
@@ -2008,6 +2732,11 @@ hardshrink_backward_from_output: _G_Y_lambd
 
 g * d, d = 1 if y != 0 else 0, the same as from x
 """
+hardshrink_second_derivative: _X_lambd
+"""Second derivative of `hardshrink` with respect to its input.
+
+0, for hardshrink = x if abs(x) > lambd else 0
+"""
 tanhshrink: _Tanhshrink
 """What the hyperbolic tangent leaves.
 
@@ -2017,6 +2746,11 @@ tanhshrink_backward: _G_X
 """Backward pass of `tanhshrink`: the gradient with respect to its input.
 
 g * d, d = tanh(x)**2
+"""
+tanhshrink_second_derivative: _X
+"""Second derivative of `tanhshrink` with respect to its input.
+
+2 * tanh(x) * (1 - tanh(x)**2), for tanhshrink = x - tanh(x)
 """
 softsign: _Softsign
 """Sigmoid that approaches its limits as 1/x does.
@@ -2033,6 +2767,11 @@ softsign_backward_from_output: _G_Y
 
 g * d, d = (1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|
 """
+softsign_second_derivative: _X
+"""Second derivative of `softsign` with respect to its input.
+
+-2 * sign(x) / (1 + abs(x))**3, for softsign = x / (1 + abs(x))
+"""
 sigmoid: _Sigmoid
 """Logistic function.
 
@@ -2048,6 +2787,11 @@ sigmoid_backward_from_output: _G_Y
 
 g * d, d = y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it
 """
+sigmoid_second_derivative: _X
+"""Second derivative of `sigmoid` with respect to its input.
+
+-sigmoid(x) * sigmoid(-x) * tanh(x / 2), for sigmoid = 1 / (1 + exp(-x))
+"""
 logsigmoid: _Logsigmoid
 """Logarithm of the logistic function.
 
@@ -2062,6 +2806,11 @@ logsigmoid_backward_from_output: _G_Y
 """Backward pass of `logsigmoid` from its output, so that its input need not be kept.
 
 g * d, d = 1 - exp(y)
+"""
+logsigmoid_second_derivative: _X
+"""Second derivative of `logsigmoid` with respect to its input.
+
+-sigmoid(x) * sigmoid(-x), for logsigmoid = -log(1 + exp(-x))
 """
 tanh: _Tanh
 """Hyperbolic tangent.
@@ -2079,6 +2828,11 @@ tanh_backward_from_output: _G_Y
 g * d, d = (1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the derivative with
 it
 """
+tanh_second_derivative: _X
+"""Second derivative of `tanh` with respect to its input.
+
+-2 * tanh(x) * (1 - tanh(x)**2), for tanh = tanh(x)
+"""
 laplace: _Laplace
 """Normal distribution function; the defaults approximate squared_relu.
 
@@ -2094,6 +2848,11 @@ laplace_parameter_backward: _Several_G_X_mu_sigma
 
 sum over the broadcast axes of g * d(laplace) / d(parameter), laplace = (1 + erf((x - mu) / (sigma * sqrt(2)))) / 2
 """
+laplace_second_derivative: _X_mu_sigma
+"""Second derivative of `laplace` with respect to its input.
+
+-(x - mu) / sigma**2 times the derivative, for laplace = (1 + erf((x - mu) / (sigma * sqrt(2)))) / 2
+"""
 squared_relu: _SquaredRelu
 """Squared rectified linear unit.
 
@@ -2108,6 +2867,11 @@ squared_relu_backward_from_output: _G_Y
 """Backward pass of `squared_relu` from its output, so that its input need not be kept.
 
 g * d, d = 2 * sqrt(y)
+"""
+squared_relu_second_derivative: _X
+"""Second derivative of `squared_relu` with respect to its input.
+
+2 if x > 0 else 0, for squared_relu = max(x, 0)**2
 """
 star_relu: _StarRelu
 """Squared rectified linear unit with a learned scale and bias; the defaults give mean 0 and variance 1.
@@ -2129,6 +2893,11 @@ star_relu_parameter_backward: _Several_G_X_scale_bias
 
 sum over the broadcast axes of g * d(star_relu) / d(parameter), star_relu = scale * max(x, 0)**2 + bias
 """
+star_relu_second_derivative: _X_scale_bias
+"""Second derivative of `star_relu` with respect to its input.
+
+2 * scale if x > 0 else 0, for star_relu = scale * max(x, 0)**2 + bias
+"""
 xielu: _Xielu
 """Expanded integral of the exponential linear unit.
 
@@ -2145,6 +2914,12 @@ xielu_parameter_backward: _Several_G_X_alpha_p_alpha_n_beta
 sum over the broadcast axes of g * d(xielu) / d(parameter), xielu = alpha_p * x**2 + beta * x if x > 0 else alpha_n *
 (exp(x) - 1 - x) + beta * x
 """
+xielu_second_derivative: _X_alpha_p_alpha_n_beta
+"""Second derivative of `xielu` with respect to its input.
+
+2 * alpha_p if x > 0 else alpha_n * exp(x), for xielu = alpha_p * x**2 + beta * x if x > 0 else alpha_n * (exp(x) - 1 -
+x) + beta * x
+"""
 identity: _Identity
 """Identity, or linear activation.
 
@@ -2159,6 +2934,191 @@ identity_backward_from_output: _G_Y
 """Backward pass of `identity` from its output, so that its input need not be kept.
 
 g * d, d = 1
+"""
+identity_second_derivative: _X
+"""Second derivative of `identity` with respect to its input.
+
+0, for identity = x
+"""
+glu: _Glu
+"""Gated linear unit.
+
+glu = sigmoid(gate) * up
+"""
+glu_backward: _Several_G_Gate_Up
+"""Backward pass of `glu`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+(g * sigmoid'(gate)) * up for the gate, g * sigmoid(gate) for up
+"""
+glu_backward_gate: _G_Gate_Up
+"""Backward pass of `glu`: the gradient with respect to the gate.
+
+(g * sigmoid'(gate)) * up for the gate, g * sigmoid(gate) for up
+"""
+glu_backward_up: _G_Gate_Up
+"""Backward pass of `glu`: the gradient with respect to `up`.
+
+(g * sigmoid'(gate)) * up for the gate, g * sigmoid(gate) for up
+"""
+glu_packed: _Packed_X
+"""`glu` of one array that holds both operands, which are not copied.
+
+glu = sigmoid(gate) * up
+"""
+glu_packed_backward: _Packed_G_X
+"""Backward pass of `glu_packed`: both gradients in one pass, packed as its input.
+
+(g * sigmoid'(gate)) * up for the gate, g * sigmoid(gate) for up
+"""
+bilinear: _Bilinear
+"""Gated linear unit without an activation: the product of its operands.
+
+bilinear = gate * up
+"""
+bilinear_backward: _Several_G_Gate_Up
+"""Backward pass of `bilinear`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+g * up for the gate, g * gate for up
+"""
+bilinear_backward_gate: _G_Gate_Up
+"""Backward pass of `bilinear`: the gradient with respect to the gate.
+
+g * up for the gate, g * gate for up
+"""
+bilinear_backward_up: _G_Gate_Up
+"""Backward pass of `bilinear`: the gradient with respect to `up`.
+
+g * up for the gate, g * gate for up
+"""
+bilinear_packed: _Packed_X
+"""`bilinear` of one array that holds both operands, which are not copied.
+
+bilinear = gate * up
+"""
+bilinear_packed_backward: _Packed_G_X
+"""Backward pass of `bilinear_packed`: both gradients in one pass, packed as its input.
+
+g * up for the gate, g * gate for up
+"""
+reglu: _Reglu
+"""Gated linear unit with a ReLU gate.
+
+reglu = max(gate, 0) * up
+"""
+reglu_backward: _Several_G_Gate_Up
+"""Backward pass of `reglu`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+g * up for the gate, g * gate for up, where gate > 0, else 0
+"""
+reglu_backward_gate: _G_Gate_Up
+"""Backward pass of `reglu`: the gradient with respect to the gate.
+
+g * up for the gate, g * gate for up, where gate > 0, else 0
+"""
+reglu_backward_up: _G_Gate_Up
+"""Backward pass of `reglu`: the gradient with respect to `up`.
+
+g * up for the gate, g * gate for up, where gate > 0, else 0
+"""
+reglu_packed: _Packed_X
+"""`reglu` of one array that holds both operands, which are not copied.
+
+reglu = max(gate, 0) * up
+"""
+reglu_packed_backward: _Packed_G_X
+"""Backward pass of `reglu_packed`: both gradients in one pass, packed as its input.
+
+g * up for the gate, g * gate for up, where gate > 0, else 0
+"""
+geglu: _Geglu
+"""Gated linear unit with a GELU gate.
+
+geglu = gelu(gate) * up
+"""
+geglu_backward: _Several_G_Gate_Up
+"""Backward pass of `geglu`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up
+"""
+geglu_backward_gate: _G_Gate_Up
+"""Backward pass of `geglu`: the gradient with respect to the gate.
+
+(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up
+"""
+geglu_backward_up: _G_Gate_Up
+"""Backward pass of `geglu`: the gradient with respect to `up`.
+
+(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up
+"""
+geglu_packed: _Packed_X
+"""`geglu` of one array that holds both operands, which are not copied.
+
+geglu = gelu(gate) * up
+"""
+geglu_packed_backward: _Packed_G_X
+"""Backward pass of `geglu_packed`: both gradients in one pass, packed as its input.
+
+(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up
+"""
+geglu_tanh: _GegluTanh
+"""Gated linear unit whose gate is the approximation of GELU by a hyperbolic tangent.
+
+geglu_tanh = gelu_tanh(gate) * up
+"""
+geglu_tanh_backward: _Several_G_Gate_Up
+"""Backward pass of `geglu_tanh`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up
+"""
+geglu_tanh_backward_gate: _G_Gate_Up
+"""Backward pass of `geglu_tanh`: the gradient with respect to the gate.
+
+(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up
+"""
+geglu_tanh_backward_up: _G_Gate_Up
+"""Backward pass of `geglu_tanh`: the gradient with respect to `up`.
+
+(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up
+"""
+geglu_tanh_packed: _Packed_X
+"""`geglu_tanh` of one array that holds both operands, which are not copied.
+
+geglu_tanh = gelu_tanh(gate) * up
+"""
+geglu_tanh_packed_backward: _Packed_G_X
+"""Backward pass of `geglu_tanh_packed`: both gradients in one pass, packed as its input.
+
+(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up
+"""
+geglu_quick: _GegluQuick
+"""Gated linear unit whose gate is the approximation of GELU by a sigmoid.
+
+geglu_quick = quick_gelu(gate) * up
+"""
+geglu_quick_backward: _Several_G_Gate_Up
+"""Backward pass of `geglu_quick`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up
+"""
+geglu_quick_backward_gate: _G_Gate_Up
+"""Backward pass of `geglu_quick`: the gradient with respect to the gate.
+
+(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up
+"""
+geglu_quick_backward_up: _G_Gate_Up
+"""Backward pass of `geglu_quick`: the gradient with respect to `up`.
+
+(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up
+"""
+geglu_quick_packed: _Packed_X
+"""`geglu_quick` of one array that holds both operands, which are not copied.
+
+geglu_quick = quick_gelu(gate) * up
+"""
+geglu_quick_packed_backward: _Packed_G_X
+"""Backward pass of `geglu_quick_packed`: both gradients in one pass, packed as its input.
+
+(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up
 """
 swiglu: _Swiglu
 """Gated linear unit with a SiLU gate.
@@ -2179,6 +3139,50 @@ swiglu_backward_up: _G_Gate_Up
 """Backward pass of `swiglu`: the gradient with respect to `up`.
 
 (g * silu'(gate)) * up for the gate, g * silu(gate) for up
+"""
+swiglu_packed: _Packed_X
+"""`swiglu` of one array that holds both operands, which are not copied.
+
+swiglu = silu(gate) * up
+"""
+swiglu_packed_backward: _Packed_G_X
+"""Backward pass of `swiglu_packed`: both gradients in one pass, packed as its input.
+
+(g * silu'(gate)) * up for the gate, g * silu(gate) for up
+"""
+swiglu_clamped: _SwigluClamped
+"""Gated linear unit with a swish gate, whose operands are clamped, and 1 added to the second.
+
+swiglu_clamped = swish(min(gate, limit), alpha) * (clip(up, -limit, limit) + 1)
+"""
+swiglu_clamped_backward: _Several_G_Gate_Up_alpha_limit
+"""Backward pass of `swiglu_clamped`: the gradients with respect to the gate and to `up`, in one pass over memory.
+
+(g * swish'(gate, alpha)) * (clip(up, -limit, limit) + 1) if gate < limit else 0 for the gate, g * swish(min(gate,
+limit), alpha) if |up| < limit else 0 for up
+"""
+swiglu_clamped_backward_gate: _G_Gate_Up_alpha_limit
+"""Backward pass of `swiglu_clamped`: the gradient with respect to the gate.
+
+(g * swish'(gate, alpha)) * (clip(up, -limit, limit) + 1) if gate < limit else 0 for the gate, g * swish(min(gate,
+limit), alpha) if |up| < limit else 0 for up
+"""
+swiglu_clamped_backward_up: _G_Gate_Up_alpha_limit
+"""Backward pass of `swiglu_clamped`: the gradient with respect to `up`.
+
+(g * swish'(gate, alpha)) * (clip(up, -limit, limit) + 1) if gate < limit else 0 for the gate, g * swish(min(gate,
+limit), alpha) if |up| < limit else 0 for up
+"""
+swiglu_clamped_packed: _Packed_X_alpha_limit
+"""`swiglu_clamped` of one array that holds both operands, which are not copied.
+
+swiglu_clamped = swish(min(gate, limit), alpha) * (clip(up, -limit, limit) + 1)
+"""
+swiglu_clamped_packed_backward: _Packed_G_X_alpha_limit
+"""Backward pass of `swiglu_clamped_packed`: both gradients in one pass, packed as its input.
+
+(g * swish'(gate, alpha)) * (clip(up, -limit, limit) + 1) if gate < limit else 0 for the gate, g * swish(min(gate,
+limit), alpha) if |up| < limit else 0 for up
 """
 
 def functions() -> dict[str, _Activation]: ...
