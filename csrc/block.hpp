@@ -259,6 +259,20 @@ constexpr Operation second_derivative() {
   return o;
 }
 
+template <class Op>
+constexpr Operation operation_on_x = operation<Op>();
+
+// The same on x + addend; a bias lies in memory like a parameter.
+template <class Op, bool bias>
+constexpr Operation operation_on_sum() {
+  Operation o{};
+  o.data = Op::data + !bias;
+  o.parameters = Op::parameters + bias;
+  o.outputs = Op::outputs;
+  o.of_sum = &operation_on_x<Op>;
+  return o;
+}
+
 template <class A, size_t... i>
 constexpr bool has_parameter_terms(std::index_sequence<i...>) {
   return requires(Vec<float>* terms, Vec<float> v) { A::parameter_terms(terms, (static_cast<void>(i), v)...); };
@@ -276,6 +290,10 @@ constexpr Row row() {
     set(Role::backward_up, operation<BackwardUp<A>>());
   } else {
     set(Role::backward, operation<Backward<A>>());
+    set(Role::forward_with_bias, operation_on_sum<Forward<A>, true>());
+    set(Role::forward_with_residual, operation_on_sum<Forward<A>, false>());
+    set(Role::backward_with_bias, operation_on_sum<Backward<A>, true>());
+    set(Role::backward_with_residual, operation_on_sum<Backward<A>, false>());
     set(Role::second_derivative, second_derivative<A>());
     if constexpr (A::info.from_output != nullptr) set(Role::backward_from_output, operation<BackwardFromOutput<A>>());
     if constexpr (has_parameter_terms<A>(std::make_index_sequence<ParameterTerms<A>::operands>{}))

@@ -30,6 +30,12 @@ std::ptrdiff_t item_size(Storage storage) {
   return 0;
 }
 
+std::ptrdiff_t operand_size(const Call& call, int k) {
+  const std::ptrdiff_t item = item_size(call.storage);
+  const bool parameter = k >= call.operation.data && k < call.operation.data + call.operation.parameters;
+  return !parameter ? item : is_integer(call.storage) ? 8 : std::max<std::ptrdiff_t>(item, 4);
+}
+
 // Walks through memory as the first output lies in it. Elements may be computed in any order.
 void sort_dimensions(Call& call) {
   const int output = call.operation.data + call.operation.parameters;
@@ -92,6 +98,71 @@ Call split_columns(Call& call) {
   return rest;
 }
 
+// Copies of a short row that is the same all along a dimension, like the bias of a layer. With them several rows become
+// one where all other operands lie side by side.
+class RepeatedRows {
+ public:
+  static bool serve(const Call& call) {
+    if (call.masked || call.dimensions < 2) return false;
+    const int row = call.dimensions - 1, column = row - 1;
+    if (2 * call.shape[row] > enough || call.shape[column] < 2) return false;
+    for (int k = 0; k < call.pointers(); ++k) {
+      if (repeats(call, k) ? !is_one_row(call, k)
+                           : call.strides[column][k] != call.strides[row][k] * std::ptrdiff_t(call.shape[row]))
+        return false;
+    }
+    return true;
+  }
+
+  // How many rows become one.
+  static std::size_t times(const Call& call) {
+    return std::min(call.shape[call.dimensions - 2], enough / row_of(call));
+  }
+
+  // Makes the rows longer, and leaves out the last ones, which make no whole one.
+  explicit RepeatedRows(Call& call) : times_(times(call)) {
+    const int row = call.dimensions - 1, column = row - 1;
+    for (int k = 0; k < call.pointers(); ++k) {
+      if (repeats(call, k)) copy(call, k);
+      call.strides[column][k] *= std::ptrdiff_t(times_);
+    }
+    call.shape[column] /= times_;
+    call.shape[row] *= times_;
+  }
+
+ private:
+  static constexpr std::size_t enough = 512;
+
+  static std::size_t row_of(const Call& call) { return call.shape[call.dimensions - 1]; }
+  static bool repeats(const Call& call, int k) {
+    return call.strides[call.dimensions - 2][k] == 0 && call.strides[call.dimensions - 1][k] != 0;
+  }
+
+  // Whether the same row serves along all other dimensions as well.
+  static bool is_one_row(const Call& call, int k) {
+    for (int d = 0; d < call.dimensions - 2; ++d)
+      if (call.strides[d][k] != 0) return false;
+    return true;
+  }
+
+  void copy(Call& call, int k) {
+    const std::ptrdiff_t item = operand_size(call, k);
+    std::ptrdiff_t& stride = call.strides[call.dimensions - 1][k];
+    const std::size_t length = row_of(call), bytes = length * std::size_t(item);
+    if (stride == item)
+      std::memcpy(copies_[k], call.operands[k], bytes);
+    else
+      for (std::ptrdiff_t i = 0; i < std::ptrdiff_t(length); ++i)
+        std::memcpy(copies_[k] + i * item, call.operands[k] + i * stride, std::size_t(item));
+    for (std::size_t i = 1; i < times_; ++i) std::memcpy(copies_[k] + i * bytes, copies_[k], bytes);
+    call.operands[k] = copies_[k];
+    stride = item;
+  }
+
+  std::size_t times_;
+  alignas(64) char copies_[max_data + max_parameters][enough * sizeof(double)];
+};
+
 // Whether no output element shares memory with an operand of another element, along one dimension.
 bool independent(const Call& call) {
   struct Range {
@@ -102,12 +173,8 @@ bool independent(const Call& call) {
   const std::ptrdiff_t* strides = call.strides[0];
   const std::ptrdiff_t item = item_size(call.storage);
   const int inputs = op.data + op.parameters;
-  const auto size_of = [&](int k) {
-    const bool parameter = k >= op.data && k < inputs;
-    return !parameter ? item : is_integer(call.storage) ? 8 : std::max<std::ptrdiff_t>(item, 4);
-  };
   const auto range = [&](int k) {
-    const std::ptrdiff_t size = size_of(k);
+    const std::ptrdiff_t size = operand_size(call, k);
     const auto first = reinterpret_cast<std::uintptr_t>(call.operands[k]);
     const std::uintptr_t last = first + std::uintptr_t(strides[k]) * (call.shape[0] - 1);
     return Range{std::min(first, last), std::max(first, last) + std::uintptr_t(size)};
@@ -117,7 +184,7 @@ bool independent(const Call& call) {
     const std::ptrdiff_t stride = std::abs(strides[o]);
     if (strides[k] != strides[o]) return false;
     const std::ptrdiff_t apart = ((call.operands[o] - call.operands[k]) % stride + stride) % stride;
-    return apart >= size_of(k) && stride - apart >= item;
+    return apart >= operand_size(call, k) && stride - apart >= item;
   };
   for (int o = inputs; o < op.operands(); ++o) {
     if (strides[o] < item && strides[o] > -item) return false;
@@ -173,10 +240,10 @@ void in_order(const Call& call) {
 std::atomic<std::size_t> streaming_size{0};  // 0: the machine was not yet asked
 
 // Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
-bool goes_past_cache(const Call& call, std::size_t total) {
+bool goes_past_cache(const Call& call, std::size_t elements) {
   const Operation& op = call.operation;
   const std::ptrdiff_t item = item_size(call.storage);
-  if (!outgrows_cache(total * std::size_t(op.outputs * item))) return false;
+  if (!outgrows_cache(elements * std::size_t(op.outputs * item))) return false;
   for (int k = op.data + op.parameters; k < op.operands(); ++k)
     if (call.strides[call.dimensions - 1][k] != item) return false;
   return true;
@@ -237,11 +304,41 @@ void run_range(const Call& call, std::size_t begin, std::size_t end, bool stream
   });
 }
 
+bool is_empty(const Call& call) {
+  return std::find(call.shape, call.shape + call.dimensions, std::size_t(0)) != call.shape + call.dimensions;
+}
+
 void spread(const Call& call) {
   std::size_t total = 1;
   for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
   const bool streaming = !call.masked && goes_past_cache(call, total);
   in_parts(total, [&](std::size_t begin, std::size_t end) { run_range(call, begin, end, streaming); });
+}
+
+// The last rows of the innermost but one dimension, from row `first` on.
+Call last_rows(const Call& call, std::size_t first) {
+  const int column = call.dimensions - 2;
+  Call rest(call.operation, call.storage);
+  rest.dimensions = call.dimensions;
+  for (int d = 0; d < call.dimensions; ++d) {
+    rest.shape[d] = call.shape[d];
+    std::copy_n(call.strides[d], call.pointers(), rest.strides[d]);
+  }
+  rest.shape[column] -= first;
+  for (int k = 0; k < call.pointers(); ++k)
+    rest.operands[k] = call.operands[k] + std::ptrdiff_t(first) * call.strides[column][k];
+  return rest;
+}
+
+void spread_repeated(Call& call) {
+  const std::size_t rows = call.shape[call.dimensions - 2];
+  const std::size_t whole = rows - rows % RepeatedRows::times(call);
+  if (whole < rows) {
+    Call rest = last_rows(call, whole);
+    spread(rest);
+  }
+  const RepeatedRows copies(call);
+  spread(call);
 }
 
 }  // namespace
@@ -274,19 +371,19 @@ bool outgrows_cache(std::size_t bytes) {
 void set_streaming_size(std::size_t bytes) { streaming_size.store(bytes); }
 
 void execute(Call& call) {
-  for (int d = 0; d < call.dimensions; ++d)
-    if (call.shape[d] == 0) return;
+  if (is_empty(call)) return;
   if (call.dimensions == 1) {
     if (!call.masked && !independent(call)) return in_order(call);
     return spread(call);
   }
   sort_dimensions(call);
   simplify(call, call.pointers());
+  if (RepeatedRows::serve(call)) return spread_repeated(call);
   lengthen_rows(call);
   if (!walks_against_the_grain(call)) return spread(call);
   Call rest = split_columns(call);
   spread(call);
-  if (rest.shape[rest.dimensions - 1]) spread(rest);
+  if (!is_empty(rest)) spread(rest);
 }
 
 }  // namespace halfwave

@@ -8,17 +8,17 @@
 #include "narrow.hpp"
 #include "native.hpp"
 #include "observe.hpp"
+#include "of_sum.hpp"
+#include "run_and_sum.hpp"
 #include "table.hpp"
 
 namespace halfwave {
 namespace {
 
-void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin,
-         size_t end, bool streaming) {
-  const FloatingPointState state;
-  char* at[max_operands];
-  for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
-  const size_t n = end - begin;
+// In the floating-point state of a kernel.
+void run_operation(const Operation& op, Storage storage, char* const* at, const ptrdiff_t* strides, size_t n,
+                   bool streaming) {
+  if (op.of_sum) return run_of_sum(op, storage, at, strides, n, streaming);
   switch (storage) {
     case Storage::float16: return run_narrow<Float16>(op, at, strides, n, streaming);
     case Storage::bfloat16: return run_narrow<BFloat16>(op, at, strides, n, streaming);
@@ -35,17 +35,12 @@ void run(const Operation& op, Storage storage, char* const* operands, const ptrd
   }
 }
 
-template <class T>
-double sum(const T* terms, size_t n) {
+void run(const Operation& op, Storage storage, char* const* operands, const ptrdiff_t* strides, size_t begin,
+         size_t end, bool streaming) {
   const FloatingPointState state;
-  double lanes[sum_lanes] = {};
-  size_t i = 0;
-  for (; i + sum_lanes <= n; i += sum_lanes)
-    for (size_t j = 0; j < sum_lanes; ++j) lanes[j] += static_cast<double>(terms[i + j]);
-  for (size_t j = 0; i + j < n; ++j) lanes[j] += static_cast<double>(terms[i + j]);
-  for (size_t width = sum_lanes / 2; width > 0; width /= 2)
-    for (size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
-  return lanes[0];
+  char* at[max_operands];
+  for (int k = 0; k < op.operands(); ++k) at[k] = operands[k] + ptrdiff_t(begin) * strides[k];
+  run_operation(op, storage, at, strides, end - begin, streaming);
 }
 
 }  // namespace
@@ -59,8 +54,7 @@ const InstructionSet HALFWAVE_TABLE_(HALFWAVE_ISA) = {HALFWAVE_STRING(HALFWAVE_I
                                                       Rows<activations::Catalogue>::table,
                                                       MaskRows<activations::Catalogue>::table,
                                                       run,
-                                                      sum<float>,
-                                                      sum<double>,
+                                                      run_and_sum,
                                                       observe<float>,
                                                       observe<double>};
 

@@ -2,18 +2,23 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "catalogue.hpp"
 #include "dispatch.hpp"
+#include "epilogue.hpp"
 #include "execute.hpp"
+#include "floating_point_state.hpp"
 #include "masks.hpp"
 #include "reduce.hpp"
 #include "threads.hpp"
 #include "ufunc/direct_call.hpp"
+#include "ufunc/dtypes.hpp"
 #include "ufunc/ufunc.hpp"
 
 namespace py = pybind11;
@@ -33,6 +38,13 @@ constexpr RoleName role_names[] = {
     {Role::backward_gate, "backward_gate", "_backward_gate"},
     {Role::backward_up, "backward_up", "_backward_up"},
     {Role::second_derivative, "second_derivative", "_second_derivative"},
+};
+// Made when first asked for.
+constexpr RoleName roles_of_sums[] = {
+    {Role::forward_with_bias, "forward_with_bias", "_with_bias"},
+    {Role::forward_with_residual, "forward_with_residual", "_with_residual"},
+    {Role::backward_with_bias, "backward_with_bias", "_backward_with_bias"},
+    {Role::backward_with_residual, "backward_with_residual", "_backward_with_residual"},
 };
 
 py::dict bound(const Bound& b) {
@@ -95,6 +107,18 @@ py::dict describe(const Info& info, int row) {
   return d;
 }
 
+// The ufunc of activation `row` on a sum, by its key in roles_of_sums.
+py::object make_ufunc_of_sum(int row, const std::string& key) {
+  const Info& info = catalogue()[std::size_t(row)];
+  for (const RoleName& r : roles_of_sums) {
+    if (key != r.key) continue;
+    PyObject* ufunc = make_ufunc(info, row, r.role, std::string(info.name) + r.suffix);
+    if (!ufunc) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(ufunc);
+  }
+  throw py::key_error(key);
+}
+
 py::list make_catalogue() {
   py::list list;
   int row = 0;
@@ -106,6 +130,11 @@ std::vector<std::string> instruction_set_names() {
   std::vector<std::string> names;
   for (const InstructionSet* set : supported_instruction_sets()) names.emplace_back(set->name);
   return names;
+}
+
+template <class T>
+T* data_of(PyObject* array) {
+  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)));
 }
 
 // Output `output` of an operation on `operands`, summed over the axes where `summed` is true. The operands are arrays of
@@ -149,11 +178,6 @@ py::object sum_forward(int row, const std::vector<py::object>& operands, const s
   return sum_outputs(row, Role::forward, operands, summed, 0);
 }
 
-template <class T>
-T* data_of(PyObject* array) {
-  return static_cast<T*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)));
-}
-
 // Counts a batch of a layer in, and returns how many outputs were 0. `derivative` and `y` are both float32 or both
 // float64, of one shape, with units side by side; `passed` is int64 of shape (2, units), `mean` and `squares` float64. The
 // monitor calls it in every step of a training, so it is made by hand: pybind11 takes as long as a small batch.
@@ -177,8 +201,79 @@ PyObject* observe(PyObject*, PyObject* const* arguments, Py_ssize_t) {
   return PyLong_FromLongLong((PyArray_TYPE(y) == NPY_FLOAT ? set.observe_f32 : set.observe_f64)(batch, seen));
 }
 
+// Sums in float32, rounded to the nearest whatever the caller's rounding mode.
+py::object round_sums(const py::object& sums) {
+  auto* from = reinterpret_cast<PyArrayObject*>(sums.ptr());
+  py::object rounded =
+      py::reinterpret_steal<py::object>(PyArray_SimpleNew(PyArray_NDIM(from), PyArray_DIMS(from), NPY_FLOAT));
+  if (!rounded) throw py::error_already_set();
+  const auto* wide = data_of<double>(sums.ptr());
+  const FloatingPointState state;
+  std::transform(wide, wide + PyArray_SIZE(from), data_of<float>(rounded.ptr()), [](double sum) { return float(sum); });
+  return rounded;
+}
+
+// The summed axis flags of an array of `dimensions` axes of which one is kept.
+std::vector<bool> all_but(int dimensions, int kept) {
+  std::vector<bool> summed(std::size_t(dimensions), true);
+  summed[std::size_t(kept)] = false;
+  return summed;
+}
+
+// Carries out an operation on `operands`, the inputs and the output, all of them arrays that broadcast to the output's
+// shape and of the dtypes of its loop, and sums the results over all axes but one. Returns the sums, in float64.
+py::object run_and_sum(int row, const std::string& key, const std::vector<py::object>& operands, int axis) {
+  const Role role = key == "backward_with_bias" ? Role::backward_with_bias : Role::backward_from_output;
+  auto* out = reinterpret_cast<PyArrayObject*>(operands.back().ptr());
+  Call call(current_instruction_set().rows[row][role], type_of(PyArray_TYPE(out))->storage);
+  call.dimensions = PyArray_NDIM(out);
+  for (int d = 0; d < call.dimensions; ++d) call.shape[d] = std::size_t(PyArray_DIM(out, d));
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    auto* array = reinterpret_cast<PyArrayObject*>(operands[k].ptr());
+    const int missing = call.dimensions - PyArray_NDIM(array);
+    call.operands[k] = PyArray_BYTES(array);
+    for (int d = 0; d < call.dimensions; ++d)
+      call.strides[d][k] = d < missing || PyArray_DIM(array, d - missing) == 1 ? 0 : PyArray_STRIDE(array, d - missing);
+  }
+  npy_intp length = PyArray_DIM(out, axis);
+  py::object sums = py::reinterpret_steal<py::object>(PyArray_SimpleNew(1, &length, NPY_DOUBLE));
+  if (!sums) throw py::error_already_set();
+  auto* totals = data_of<double>(sums.ptr());
+  {
+    py::gil_scoped_release release;
+    execute_and_sum(call, all_but(call.dimensions, axis), totals);
+  }
+  return sums;
+}
+
+// As observe, made by hand for small arrays. A function is a tuple: the row, whether from the output, the parameters.
+PyObject* bias_fits_to(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+  return Py_NewRef(bias_fits(arguments[0], arguments[1]) ? Py_True : Py_False);
+}
+
+PyObject* backward_with_bias(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+  PyObject* given = arguments[0];
+  const BackwardOfBias function{int(PyLong_AsLong(PyTuple_GET_ITEM(given, 0))), PyTuple_GET_ITEM(given, 1) == Py_True,
+                                PyTuple_GET_ITEM(given, 2)};
+  const auto or_null = [](PyObject* object) { return object == Py_None ? nullptr : object; };
+  try {
+    return backward_with_bias_directly(function, arguments[1], arguments[2], or_null(arguments[3]),
+                                       or_null(arguments[4]));
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+}
+
+PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
 PyMethodDef methods[] = {
-    {"observe", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(observe)), METH_FASTCALL,
+    {"bias_fits", fast(bias_fits_to), METH_FASTCALL, "bias_fits(x: object, bias: object) -> bool"},
+    {"backward_with_bias_directly", fast(backward_with_bias), METH_FASTCALL,
+     "backward_with_bias_directly(function: tuple[int, bool, object], g: object, x: object, bias: object, out: object) "
+     "-> tuple[object, object] | None"},
+    {"observe", fast(observe), METH_FASTCALL,
      "observe(derivative: object, y: object, saturation: float, examples: int, passed: object, mean: object, "
      "squares: object) -> int"},
     {nullptr, nullptr, 0, nullptr}};
@@ -228,6 +323,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("instruction_sets", &instruction_set_names);
   m.def("instruction_set", [] { return current_instruction_set().name; });
   m.def("use_instruction_set", [](const std::string& name) { use_instruction_set(name, "instruction set"); });
+  m.def("make_ufunc_of_sum", &make_ufunc_of_sum);
   m.def("check_domain", &check_domain);
   m.def("get_num_threads", &thread_count);
   m.def("set_num_threads", &set_thread_count);
@@ -253,6 +349,8 @@ PYBIND11_MODULE(_core, m) {
   if (PyModule_AddFunctions(m.ptr(), methods) < 0) throw py::error_already_set();
   m.def("sum_parameter_terms", &sum_parameter_terms);
   m.def("sum_forward", &sum_forward);
+  m.def("run_and_sum", &run_and_sum);
+  m.def("round_sums", &round_sums);
 }
 
 }  // namespace halfwave

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "execute.hpp"
 #include "numpy_api.hpp"
 #include "table.hpp"
 
@@ -13,5 +14,9 @@ namespace halfwave {
 // added in C order of the summed axes, in chunks of sum_chunk, and the chunks pairwise: a fixed tree.
 void sum_terms(const Operation& op, Storage storage, const std::vector<PyArrayObject*>& operands,
                const std::vector<bool>& summed, int output, double* total);
+
+// Carries out a call of one output, no mask, and no memory shared by an output and an operand of another element, and
+// sums the results in the same way, in the same pass over memory. 16-bit results are summed as rounded.
+void execute_and_sum(const Call& call, const std::vector<bool>& summed, double* totals);
 
 }  // namespace halfwave

@@ -75,6 +75,9 @@ struct Operation {
   NarrowKernel f16{};
   NarrowKernel bf16{};
   const IntegerBlocks* integers = nullptr;  // in the order of Storage, from int8 on
+  // Where this is an operation on a sum: the operation on x that is carried out on x + addend. The addend comes after
+  // the data of that one, a residual as one more of them, a bias as a first parameter.
+  const Operation* of_sum = nullptr;
 
   constexpr explicit operator bool() const { return data != 0; }
   constexpr int operands() const { return data + parameters + outputs; }
@@ -97,8 +100,13 @@ enum class Role : std::uint8_t {
   backward_gate,         // (g, gate, up) -> dgate
   backward_up,           // (g, gate, up) -> dup
   second_derivative,     // (x) -> f''(x)
+  // On a sum in the place of x.
+  forward_with_bias,       // (x, bias) -> y
+  forward_with_residual,   // (x, residual) -> y
+  backward_with_bias,      // (g, x, bias) -> dx
+  backward_with_residual,  // (g, x, residual) -> dx
 };
-constexpr int roles = 7;
+constexpr int roles = 11;
 
 struct Row {
   Operation operations[roles];
@@ -124,6 +132,19 @@ struct MaskRow {
 // pairwise. Being fixed, the order, and so the result, is the same everywhere.
 constexpr std::size_t sum_lanes = 16;
 constexpr std::size_t sum_chunk = 1024;
+constexpr std::size_t sum_rows = 64;  // that are computed before they are added
+
+// At most sum_chunk rows of at most sum_chunk columns, of which each column is summed, the operands being those of
+// InstructionSet::run. Those of a single column may be strided by anything along it.
+struct Tile {
+  char* operands[max_operands];  // not the outputs, unless they are stored
+  std::ptrdiff_t row_strides[max_operands], column_strides[max_operands];
+  std::size_t rows, columns;
+  std::size_t first_row;  // of its chunk: its terms go to lane first_row % sum_lanes
+  int output;             // that is summed
+  bool stored;            // the only output
+  void* scratch;          // memory for sum_rows rows, or the only column, of what is summed
+};
 
 // A batch of a layer: one row per example with one element per unit, side by side. Strides are in bytes.
 struct Batch {
@@ -154,9 +175,8 @@ struct InstructionSet {
   void (*run)(const Operation&, Storage, char* const* operands, const std::ptrdiff_t* strides, std::size_t begin,
               std::size_t end, bool streaming);
 
-  // The sum of n <= sum_chunk terms, in double.
-  double (*sum_f32)(const float* terms, std::size_t n);
-  double (*sum_f64)(const double* terms, std::size_t n);
+  // Computes a tile, and adds the terms to the lanes of their columns: `sums` holds sum_lanes rows of `columns` numbers.
+  void (*run_and_sum)(const Operation&, Storage, const Tile&, double* sums);
 
   // Counts a batch in, all but `examples`, and returns how many outputs were 0.
   std::int64_t (*observe_f32)(const Batch&, Observed&);

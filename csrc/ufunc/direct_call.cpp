@@ -159,7 +159,7 @@ class DirectCall {
     type_ = self_.type(PyArray_TYPE(as_array(inputs_[0])));
     if (!type_) return false;
     for (int k = 0; k < self_.data; ++k)
-      if (!is_plain(inputs_[k], type_->number) || !broadcast(as_array(inputs_[k]))) return false;
+      if (!is_plain(inputs_[k], self_.number_of(k, *type_)) || !broadcast(as_array(inputs_[k]))) return false;
     for (int k = self_.data; k < self_.data + self_.parameters; ++k) {
       Value& value = values_[k - self_.data];
       if (PyArray_CheckExact(inputs_[k]) && PyArray_NDIM(as_array(inputs_[k])) > 0) {
@@ -246,9 +246,9 @@ class DirectCall {
     const int first_output = self_.data + self_.parameters;
     for (int k = 0; k < first_output + self_.outputs; ++k) {
       const bool parameter = k >= self_.data && k < first_output;
-      call.operands[k] = parameter ? reinterpret_cast<char*>(&values_[k - self_.data])
-                                   : PyArray_BYTES(as_array(k < self_.data ? inputs_[k] : results[k - first_output]));
-      call.strides[0][k] = parameter ? 0 : PyArray_ITEMSIZE(as_array(inputs_[0]));
+      PyArrayObject* array = parameter ? nullptr : as_array(k < self_.data ? inputs_[k] : results[k - first_output]);
+      call.operands[k] = array ? PyArray_BYTES(array) : reinterpret_cast<char*>(&values_[k - self_.data]);
+      call.strides[0][k] = array ? PyArray_ITEMSIZE(array) : 0;
     }
   }
 

@@ -63,7 +63,7 @@ const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[],
   PyArray_DTypeMeta* given[max_operands];
   int n = 0;
   for (int k = 0; k < self.data; ++k)
-    if (op_dtypes[k]) given[n++] = op_dtypes[k];
+    if (op_dtypes[k] && !self.is_parameter(k)) given[n++] = op_dtypes[k];
   // A reduction knows the dtype of its second operand only.
   if (n == 0 && op_dtypes[self.data]) given[n++] = op_dtypes[self.data];
   const int number = promoted(given, n);
@@ -76,7 +76,7 @@ const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[],
     if (PyTypeNum_ISINTEGER(number)) return type_of(NPY_DOUBLE);
   }
   for (int k = 0; k < self.data; ++k) {
-    if (!op_dtypes[k] || is_python_number(op_dtypes[k])) continue;
+    if (!op_dtypes[k] || is_python_number(op_dtypes[k]) || self.is_parameter(k)) continue;
     const int own = op_dtypes[k]->type_num;
     if (self.type(own) || (!self.keeps_integers() && is_real(own))) continue;
     PyErr_Format(PyExc_TypeError, "%s: %s has dtype %s; supported are %s", self.name.c_str(), self.operand_name(k),
@@ -92,8 +92,7 @@ const Type* result_type(const Ufunc& self, PyArray_DTypeMeta* const op_dtypes[],
 
 bool add_loop(PyObject* ufunc, const Ufunc& self, const Type& type) {
   PyArray_DTypeMeta* dtypes[max_operands];
-  for (int k = 0; k < self.operands(); ++k)
-    dtypes[k] = dtype_class(self.is_parameter(k) ? type.parameter_number : type.number);
+  for (int k = 0; k < self.operands(); ++k) dtypes[k] = dtype_class(self.number_of(k, type));
   void* function = reinterpret_cast<void*>(loop_of(type.storage, std::make_index_sequence<storages>()));
   PyType_Slot slots[] = {{NPY_METH_strided_loop, function}, {NPY_METH_unaligned_strided_loop, function}, {0, nullptr}};
   PyArrayMethod_Spec spec{};
@@ -114,9 +113,9 @@ int promote(PyObject* ufunc, PyArray_DTypeMeta* const op_dtypes[], PyArray_DType
   Ufunc& self = Ufunc::of(ufunc);
   const Type* type = result_type(self, op_dtypes, signature);
   if (!type) return -1;
-  for (int k = self.data; k < self.data + self.parameters; ++k) {
+  for (int k = 0; k < self.data + self.parameters; ++k) {
     PyArray_DTypeMeta* given = op_dtypes[k];
-    if (given && !is_python_number(given) && !is_real(given->type_num)) {
+    if (self.is_parameter(k) && given && !is_python_number(given) && !is_real(given->type_num)) {
       PyErr_Format(PyExc_TypeError,
                    "%s: %s has dtype %s; it must be a real number, or an array of float16, bfloat16, float32, float64 "
                    "or integers",
@@ -129,7 +128,7 @@ int promote(PyObject* ufunc, PyArray_DTypeMeta* const op_dtypes[], PyArray_DType
     self.has_bfloat16_loop = true;
   }
   for (int k = 0; k < self.operands(); ++k) {
-    PyArray_DTypeMeta* dtype = dtype_class(self.is_parameter(k) ? type->parameter_number : type->number);
+    PyArray_DTypeMeta* dtype = dtype_class(self.number_of(k, *type));
     if (signature[k] && signature[k] != dtype) {
       PyErr_Format(PyExc_TypeError, "%s: no loop for the requested signature; its loops are listed in %s.types",
                    self.name.c_str(), self.name.c_str());
@@ -148,8 +147,7 @@ void list_types(PyUFuncObject* ufunc, const Ufunc& self) {
   int n = 0;
   for (const Type& type : builtin_types()) {
     if (!self.type(type.number)) continue;
-    for (int k = 0; k < self.operands(); ++k)
-      listed[n * self.operands() + k] = char(self.is_parameter(k) ? type.parameter_number : type.number);
+    for (int k = 0; k < self.operands(); ++k) listed[n * self.operands() + k] = char(self.number_of(k, type));
     ++n;
   }
   ufunc->types = listed;

@@ -26,7 +26,18 @@ struct Ufunc {
 
   bool from_output() const { return role == Role::backward_from_output; }
   bool keeps_integers() const { return role == Role::forward && info.keeps_integers; }
-  bool is_parameter(int operand) const { return operand >= data && operand < data + parameters; }
+  bool is_forward() const {
+    return role == Role::forward || role == Role::second_derivative || role == Role::forward_with_bias ||
+           role == Role::forward_with_residual;
+  }
+  bool has_bias() const { return role == Role::forward_with_bias || role == Role::backward_with_bias; }
+  bool has_residual() const { return role == Role::forward_with_residual || role == Role::backward_with_residual; }
+  // Whether an operand has no say in the dtype of the result, and is converted to the type that is computed with. A bias
+  // is one that must be given; `data` counts it, `parameters` does not.
+  bool is_parameter(int operand) const { return operand >= data - has_bias() && operand < data + parameters; }
+  int number_of(int operand, const Type& type) const {
+    return is_parameter(operand) ? type.parameter_number : type.number;
+  }
   int operands() const { return data + parameters + outputs; }
 
   // The type of a loop for data of NumPy's type `number`, or nullptr if there is none.
@@ -40,8 +51,10 @@ struct Ufunc {
   }
   const char* operand_name(int k) const {
     if (k >= data) return info.parameters[k - data].name;
-    const bool backward = role != Role::forward && role != Role::second_derivative;
+    const bool backward = !is_forward();
     if (backward && k == 0) return "g";
+    if (k == data - 1 && has_bias()) return "bias";
+    if (k == data - 1 && has_residual()) return "residual";
     if (info.gated) return k == (backward ? 1 : 0) ? "gate" : "up";
     return from_output() ? "y" : "x";
   }

@@ -233,12 +233,13 @@ bool check_parameters(PyObject* ufunc, PyObject* const* parameters) {
 
 PyObject* make_ufunc(const Info& info, int row, Role role, const std::string& name) {
   const Operation& op = current_instruction_set().rows[row][role];
+  const int bias = role == Role::forward_with_bias || role == Role::backward_with_bias ? 1 : 0;
   auto* self = new Ufunc{.info = info,
                          .row = row,
                          .role = role,
                          .name = name,
-                         .data = op.data,
-                         .parameters = op.parameters,
+                         .data = op.data + bias,
+                         .parameters = op.parameters - bias,
                          .outputs = op.outputs};
   PyObject* ufunc = PyUFunc_FromFuncAndData(nullptr, &self->address, nullptr, 0, self->data + self->parameters,
                                             self->outputs, PyUFunc_None, self->name.c_str(), nullptr, 0);

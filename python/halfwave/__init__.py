@@ -8,6 +8,13 @@ from typing import Any as _Any
 from ._composed import crelu, crelu_backward, rrelu_sample
 from ._core import __version__ as __version__
 from ._core import instruction_set, instruction_sets
+from ._epilogue import (
+    bias_activation,
+    bias_activation_backward,
+    bias_activation_backward_from_output,
+    residual_activation,
+    residual_activation_backward,
+)
 from ._functions import Parameter, functions, publish
 from ._names import BoundActivation, get
 from ._sums import unbroadcast
@@ -17,6 +24,11 @@ _public = publish(__name__)
 globals().update(_public)
 
 for _function in (
+    bias_activation,
+    bias_activation_backward,
+    bias_activation_backward_from_output,
+    residual_activation,
+    residual_activation_backward,
     crelu,
     crelu_backward,
     rrelu_sample,
@@ -36,6 +48,9 @@ __all__ = [
     *_public,
     "BoundActivation",
     "Parameter",
+    "bias_activation",
+    "bias_activation_backward",
+    "bias_activation_backward_from_output",
     "crelu",
     "crelu_backward",
     "functions",
@@ -46,6 +61,8 @@ __all__ = [
     "instruction_sets",
     "monitor",
     "num_threads",
+    "residual_activation",
+    "residual_activation_backward",
     "register_with_threadpoolctl",
     "rrelu_sample",
     "set_num_threads",

@@ -82,5 +82,7 @@ def _summed(ndim: int, shape: tuple[int, ...]) -> list[bool]:
 
 
 def _finish(total: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    if dtype == np.float32:
+        return _core.round_sums(total).reshape(shape)[()]
     with np.errstate(over="ignore"):
         return total.reshape(shape).astype(dtype)[()]
