@@ -13,6 +13,11 @@ from ._composed import crelu_backward as crelu_backward
 from ._composed import rrelu_sample as rrelu_sample
 from ._core import instruction_set as instruction_set
 from ._core import instruction_sets as instruction_sets
+from ._epilogue import bias_activation as bias_activation
+from ._epilogue import bias_activation_backward as bias_activation_backward
+from ._epilogue import bias_activation_backward_from_output as bias_activation_backward_from_output
+from ._epilogue import residual_activation as residual_activation
+from ._epilogue import residual_activation_backward as residual_activation_backward
 from ._functions import Parameter as Parameter
 from ._names import BoundActivation as BoundActivation
 from ._names import get as get
