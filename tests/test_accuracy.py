@@ -49,11 +49,13 @@ def _assert_within(bound: float, found: Measurement, case: Case, parameters: tup
 
 @each_case
 def test_every_bound_is_stated_and_what_the_design_allows(case: Case) -> None:
-    """For each dtype: at most 2 ULP, 4 for a product with `up` or a second derivative, and 0.5 in 16 bits.
+    """For each dtype: at most 2 ULP, 4 for a second derivative, 5 for a product with `up`, and 0.5 in 16 bits.
+
+    A relative error counts up to twice in a product, to which its own rounding comes and, with a clamp, that of up + 1.
 
     A dtype without a bound would be left out of every test.
     """
-    most = 4 if case.reference.gated or case.role == "second_derivative" else 2
+    most = 5 if case.reference.gated else 4 if case.role == "second_derivative" else 2
     assert set(case.ufunc.error_bound) == set(DTYPES) >= {"float16", "float32", "float64"}
     for dtype, bound in case.ufunc.error_bound.items():
         assert 0 <= bound <= (0.5 if dtype.endswith("16") else most)
