@@ -649,3 +649,19 @@ def test_sums_ignore_the_environment(name: str) -> None:
         with floating_point.rounding(mode):
             result = function.parameter_backward(x, x, *parameters)
         assert all(map(equal_bits, result, expected))
+
+
+@pytest.mark.parametrize("name", ["elu", "celu", "swish", "softplus"])
+def test_a_nan_parameter_is_hidden_by_no_other(name: str) -> None:
+    """Where a parameter of 1 has a formula of its own, its neighbours keep theirs."""
+    function = hw.functions()[name]
+    parameters = np.resize([1.0, np.nan, 2.0, 0.75, 1.0], 67)
+    x = np.full(67, -0.75)
+    for isa, dtype in itertools.product(hw.instruction_sets(), (np.float32, np.float64)):
+        with instruction_set(isa):
+            result = function(x.astype(dtype), parameters)
+            gradient = function.backward(np.ones(67, dtype), x.astype(dtype), parameters)
+            one_by_one = [function(dtype(-0.75), p) for p in parameters]
+        np.testing.assert_array_equal(np.isnan(result), np.isnan(parameters))
+        np.testing.assert_array_equal(np.isnan(gradient), np.isnan(parameters))
+        np.testing.assert_array_equal(result, one_by_one)

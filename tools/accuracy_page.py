@@ -104,7 +104,8 @@ def own() -> str:
         "\n## All functions\n\n"
         f"halfwave {content['halfwave']} ({content['instruction_set']}, {content['date']}) at the default parameters; "
         "a gated unit in float32 and float64 samples at ups of many magnitudes, else at the `up` that is given. "
-        "*Wrong* is the share that is not correctly rounded.\n\n"
+        "A row over all inputs is measured again when its function has changed. *Wrong* is the share that is "
+        "not correctly rounded.\n\n"
         "| function | dtype | inputs | maximum error | bound | mean error | wrong | at | result | exactly |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
     )
