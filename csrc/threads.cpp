@@ -8,6 +8,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "machine.hpp"
 
@@ -15,12 +16,53 @@
 #include <pthread.h>
 #include <signal.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
 
 namespace halfwave {
 namespace {
+
+// A worker that sleeps. Where Linux finds no idle processor at once it may wake a thread on the one that the caller is
+// running on, and in a virtual machine it often takes idle processors for busy ones. The worker would then wait there
+// until the load is balanced, for milliseconds, while the caller does all the work.
+#if defined(__linux__)
+class Sleeper {
+ public:
+  // Has the worker wake up elsewhere than on the caller's processor.
+  void keep_off(int processor) {
+    if (!narrowed_ && sched_getaffinity(thread_, sizeof allowed_, &allowed_) != 0) return;
+    cpu_set_t others = allowed_;
+    CPU_CLR(unsigned(processor), &others);
+    narrowed_ = CPU_COUNT(&others) != 0 && sched_setaffinity(thread_, sizeof others, &others) == 0;
+  }
+
+  // To be called by the worker, which may run everywhere again.
+  void get_up() {
+    if (narrowed_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+    narrowed_ = false;
+  }
+
+ private:
+  const pid_t thread_ = pid_t(syscall(SYS_gettid));
+  cpu_set_t allowed_;
+  bool narrowed_ = false;
+};
+
+int current_processor() { return sched_getcpu(); }
+#else
+struct Sleeper {
+  void keep_off(int) {}
+  void get_up() {}
+};
+
+int current_processor() { return 0; }
+#endif
 
 void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -98,17 +140,22 @@ class Pool {
     bell_.fetch_add(1);
     if (asleep_.load() == 0) return;
     {
-      const std::lock_guard lock(bed_);
-    }  // whoever is about to fall asleep does so before being woken up
+      const std::lock_guard lock(bedroom_);  // whoever is about to fall asleep does so before being woken up
+      const int here = current_processor();
+      for (Sleeper* sleeper : sleepers_) sleeper->keep_off(here);
+    }
     wake_up_.notify_all();
   }
 
-  std::uint32_t await(std::uint32_t heard) {
+  std::uint32_t await(std::uint32_t heard, Sleeper& self) {
     if (!spin_until([&] { return bell_.load() != heard; })) {
-      std::unique_lock lock(bed_);
+      std::unique_lock lock(bedroom_);
+      sleepers_.push_back(&self);
       asleep_.fetch_add(1);
       wake_up_.wait(lock, [&] { return bell_.load() != heard; });
       asleep_.fetch_sub(1);
+      sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &self));
+      self.get_up();
     }
     return bell_.load();
   }
@@ -120,8 +167,9 @@ class Pool {
   }
 
   void serve(int index, std::uint32_t heard) {
+    Sleeper self;
     for (;;) {
-      heard = await(heard);
+      heard = await(heard, self);
       if (!enter()) continue;
       if (index < helpers_) work();
       door_.fetch_sub(1);
@@ -144,7 +192,8 @@ class Pool {
   alignas(64) std::atomic<std::uint32_t> door_{0};
   alignas(64) std::atomic<std::uint32_t> bell_{0};
   std::atomic<int> asleep_{0};
-  std::mutex bed_;
+  std::mutex bedroom_;
+  std::vector<Sleeper*> sleepers_;
   std::condition_variable wake_up_;
 };
 

@@ -181,6 +181,19 @@ def test_the_affinity_mask_limits_the_number_of_threads() -> None:
     assert python(code + "import halfwave; print(halfwave.get_num_threads())", HALFWAVE_NUM_THREADS="").stdout == "1\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="lists threads in /proc")
+def test_threads_keep_their_affinity() -> None:
+    """A thread that was woken up off the caller's processor may run everywhere again."""
+    hw.set_num_threads(3)
+    x = np.ones(LARGE, np.float32)
+    for pause in (0.0, 1e-5, 1e-3) * 200:
+        time.sleep(pause)
+        hw.relu(x, out=x)
+    time.sleep(0.05)
+    own = os.sched_getaffinity(0)
+    assert all(os.sched_getaffinity(int(thread)) == own for thread in os.listdir("/proc/self/task"))
+
+
 def test_the_number_of_threads_is_an_integer_of_at_least_1() -> None:
     """Anything else is refused by name, and changes nothing."""
     hw.set_num_threads(np.int64(3))
