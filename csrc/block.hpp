@@ -152,14 +152,15 @@ struct SecondDerivative {
 // How many of n elements come before the first vector that does not reach into a second line of the cache: stores that do
 // cost a tenth of the speed. 0 where that is not worth a step of its own.
 template <class V>
-HALFWAVE_INLINE size_t elements_to_alignment(const void* to, size_t n) {
-  constexpr size_t size = sizeof(V), worthwhile = 16;
+HALFWAVE_INLINE size_t elements_to_alignment(const void* to, size_t n, bool streaming) {
+  constexpr size_t size = sizeof(V);
+  const size_t worthwhile = streaming ? 4 : 16;
   const size_t missing = (size - reinterpret_cast<uintptr_t>(to) % size) % size;
   return n < worthwhile * V::lanes ? 0 : missing / sizeof(typename V::Scalar);
 }
 
 template <class Op, class T, bool varying>
-void block(const T* const* in, T* const* out, size_t n) {
+void block(const T* const* in, T* const* out, size_t n, bool streaming) {
   using V = Vec<T>;
   constexpr int loaded = varying ? Op::operands : Op::data;
   constexpr size_t group = V::lanes * Op::unroll;
@@ -172,7 +173,9 @@ void block(const T* const* in, T* const* out, size_t n) {
   for (int k = loaded; k < Op::operands; ++k) operands[k] = V(*in[k]);
 
   // A part of a vector, whole groups, and again parts, or single vectors, of what is left.
-  size_t i = 0, part = elements_to_alignment<V>(target[0], n);
+  size_t i = 0, part = elements_to_alignment<V>(target[0], n, streaming);
+  for (int k = 0; k < Op::outputs; ++k) streaming &= reinterpret_cast<uintptr_t>(target[k] + part) % sizeof(V) == 0;
+  if constexpr (V::lanes == 1) streaming = false;
   do {
     if (part) {
       V results[Op::outputs];
@@ -183,12 +186,21 @@ void block(const T* const* in, T* const* out, size_t n) {
     }
     for (; i + group <= n; i += group) {
       V results[Op::unroll][Op::outputs];
+      if (streaming)
+        for (int k = 0; k < loaded; ++k)
+          for (size_t j = 0; j < group; j += line / sizeof(T)) prefetch_ahead(source[k] + i + j);
       for (int u = 0; u < Op::unroll; ++u) {
         for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i + u * V::lanes);
         Op::compute(operands, results[u]);
       }
-      for (int u = 0; u < Op::unroll; ++u)
-        for (int k = 0; k < Op::outputs; ++k) results[u][k].store(target[k] + i + u * V::lanes);
+      const auto each_result = [&](auto put) HALFWAVE_INLINE_LAMBDA {
+        for (int u = 0; u < Op::unroll; ++u)
+          for (int k = 0; k < Op::outputs; ++k) put(results[u][k], target[k] + i + u * V::lanes);
+      };
+      if (streaming)
+        each_result([](V result, T* to) HALFWAVE_INLINE_LAMBDA { result.stream(to); });
+      else
+        each_result([](V result, T* to) HALFWAVE_INLINE_LAMBDA { result.store(to); });
     }
     part = n - i < V::lanes ? n - i : V::lanes;
   } while (i < n);
@@ -197,9 +209,9 @@ void block(const T* const* in, T* const* out, size_t n) {
 template <class Op, class T>
 constexpr Blocks<T> blocks() {
   if constexpr (Op::parameters == 0)
-    return {block<Op, T, false>, block<Op, T, false>};
+    return {{block<Op, T, false>}, {block<Op, T, false>}};
   else
-    return {block<Op, T, false>, block<Op, T, true>};
+    return {{block<Op, T, false>}, {block<Op, T, true>}};
 }
 
 template <class Op, class Format, Undecided undecided>
@@ -221,7 +233,7 @@ constexpr Operation operation() {
 
 // Floats by way of doubles: nearly always correctly rounded, and no kernel more.
 template <class Op, bool varying>
-void block_in_double(const float* const* in, float* const* out, size_t n) {
+void block_in_double(const float* const* in, float* const* out, size_t n, bool) {
   alignas(64) double wide[Op::operands][chunk], result[chunk];
   const double* from[Op::operands];
   double* const to[] = {result};
@@ -232,7 +244,7 @@ void block_in_double(const float* const* in, float* const* out, size_t n) {
       const bool one = k >= Op::data && !varying;
       for (size_t j = 0; j < (one ? 1 : m); ++j) wide[k][j] = in[k][one ? j : i + j];
     }
-    block<Op, double, varying>(from, to, m);
+    block<Op, double, varying>(from, to, m, false);
     for (size_t j = 0; j < m; ++j) out[0][i + j] = float(result[j]);
   }
 }
@@ -253,7 +265,7 @@ constexpr Operation second_derivative() {
   if constexpr (is_computed_in_float<Op>(std::make_index_sequence<Op::operands>{}))
     o.f32 = blocks<Op, float>();
   else
-    o.f32 = {block_in_double<Op, false>, block_in_double<Op, varying>};
+    o.f32 = {{block_in_double<Op, false>}, {block_in_double<Op, varying>}};
   o.f16 = {nullptr, Rounding<Float16, undecided(bound, bound.float16, 0)>::round};
   o.bf16 = {nullptr, Rounding<BFloat16, undecided(bound, bound.bfloat16, 0)>::round};
   return o;

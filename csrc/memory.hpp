@@ -2,7 +2,7 @@
 #pragma once
 
 #if defined(__SSE2__) || defined(_M_X64)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #include "simd/simd.hpp"
@@ -54,11 +54,23 @@ void scatter(char* to, ptrdiff_t stride, const T* from, size_t n) {
 constexpr size_t line = 64;
 
 HALFWAVE_INLINE void store_line(char* to, const char* from) {
-#if defined(__SSE2__) || defined(_M_X64)
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
+#elif defined(__SSE2__) || defined(_M_X64)
   for (size_t i = 0; i < line; i += sizeof(__m128i))
     _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
 #else
   memcpy(to, from, line);
+#endif
+}
+// Asks for what will be read some hundred nanoseconds later: while lines go past the cache to memory, the processor itself
+// does not look far enough ahead, and a short function would wait.
+HALFWAVE_INLINE void prefetch_ahead(const void* from) {
+#if defined(__SSE2__) || defined(_M_X64)
+  constexpr size_t ahead = 2048;
+  _mm_prefetch(static_cast<const char*>(from) + ahead, _MM_HINT_T0);
+#else
+  static_cast<void>(from);
 #endif
 }
 // Makes what was stored so visible to other threads.

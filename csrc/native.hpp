@@ -16,7 +16,7 @@ void run_native(const Operation& op, char* const* operands, const ptrdiff_t* str
   const Blocks<T>& blocks = blocks_of(op, T());
   const int inputs = op.data + op.parameters;
 
-  bool varying = false, packed = true, direct = !streaming;
+  bool varying = false, packed = true, direct = true;
   for (int k = op.data; k < inputs; ++k) {
     varying |= strides[k] != 0;
     packed &= strides[k] == item;
@@ -29,7 +29,8 @@ void run_native(const Operation& op, char* const* operands, const ptrdiff_t* str
   if (direct && (packed || !varying)) {
     for (int k = 0; k < inputs; ++k) in[k] = reinterpret_cast<const T*>(operands[k]);
     for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = reinterpret_cast<T*>(operands[k]);
-    (varying ? blocks.varying : blocks.uniform)(in, out, n);
+    (varying ? blocks.varying : blocks.uniform)(in, out, n, streaming);
+    if (streaming) finish_streaming();
     return;
   }
 
@@ -41,9 +42,9 @@ void run_native(const Operation& op, char* const* operands, const ptrdiff_t* str
       const bool one = k >= op.data && !varying;
       in[k] = source(at(k), strides[k], one ? 1 : m, buffers[k]);
     }
-    for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = target(at(k), strides[k], buffers[k], streaming);
-    (varying ? blocks.varying : blocks.uniform)(in, out, m);
-    for (int k = inputs; k < op.operands(); ++k) deliver(at(k), strides[k], buffers[k], m, streaming);
+    for (int k = inputs; k < op.operands(); ++k) out[k - inputs] = target(at(k), strides[k], buffers[k], false);
+    (varying ? blocks.varying : blocks.uniform)(in, out, m, streaming);
+    for (int k = inputs; k < op.operands(); ++k) deliver(at(k), strides[k], buffers[k], m, false);
   }
   if (streaming) finish_streaming();
 }

@@ -61,9 +61,9 @@ void native_of_sum(const Operation& op, char* const* operands, const ptrdiff_t* 
     for (int k = 0; k < names.inputs; ++k) in[k] = from(names.place(k), k >= names.on_x.data && !varying);
     add(in[names.x], from(names.addend, one_addend), one_addend, sums, m);
     in[names.x] = sums;
-    T* const out = target(at(names.output), strides[names.output], buffers[names.output], streaming);
-    block(in, &out, m);
-    deliver(at(names.output), strides[names.output], buffers[names.output], m, streaming);
+    T* const out = target(at(names.output), strides[names.output], buffers[names.output], false);
+    block(in, &out, m, streaming);
+    deliver(at(names.output), strides[names.output], buffers[names.output], m, false);
   }
   if (streaming) finish_streaming();
 }

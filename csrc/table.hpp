@@ -31,10 +31,16 @@ constexpr int storages = 12;
 constexpr bool is_integer(Storage storage) { return storage >= Storage::int8; }
 constexpr int integer_storages = 8;
 
-// One formula over contiguous arrays of its compute type. `in` holds the data operands, then the parameters.
+// One formula over contiguous arrays of its compute type. `in` holds the data operands, then the parameters. Results may be
+// stored past the cache.
 template <class T>
 struct Blocks {
-  using Function = void (*)(const T* const* in, T* const* out, std::size_t n);
+  struct Function {
+    void (*block)(const T* const* in, T* const* out, std::size_t n, bool streaming);
+    void operator()(const T* const* in, T* const* out, std::size_t n, bool streaming = false) const {
+      block(in, out, n, streaming);
+    }
+  };
   Function uniform;  // each parameter is one value
   Function varying;  // each parameter is an array like the data
 };

@@ -258,6 +258,23 @@ def test_streaming_stores_write_the_same_bits(case: Case, dtype: Any) -> None:
 
 
 @pytest.mark.usefixtures("streaming")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_streaming_stores_at_any_address(dtype: Any) -> None:
+    """Two outputs, one of them off its own alignment, at addresses that differ by parts of a cache line."""
+    x = numbers(5003, dtype)
+    expected = tuple(hw.swiglu_backward(x, x, x))
+    for bytes_off in range(0, 65, 5):
+        for elements_off in (0, 1, 3):
+            memory = np.full(x.nbytes + 65, 7, np.uint8)
+            off = memory[bytes_off : bytes_off + x.nbytes].view(dtype)
+            out = (off, np.zeros(x.size + 3, dtype)[elements_off:][: x.size])
+            hw.swiglu_backward(x, x, x, out=out)
+            assert same(out, expected)
+            assert (memory[:bytes_off] == 7).all()
+            assert (memory[bytes_off + x.nbytes :] == 7).all()
+
+
+@pytest.mark.usefixtures("streaming")
 def test_streaming_stores_in_place_and_by_several_threads() -> None:
     """An output that is an input, too."""
     hw.set_num_threads(3)

@@ -39,6 +39,7 @@ struct Vec<float> {
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm256_maskload_ps(p, first(n)); }
   HALFWAVE_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  HALFWAVE_INLINE void stream(float* p) const { _mm256_stream_ps(p, v); }
   HALFWAVE_INLINE void store(float* p, size_t n) const { _mm256_maskstore_ps(p, first(n), v); }
 
   friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm256_add_ps(a.v, b.v); }
@@ -120,6 +121,7 @@ struct Vec<double> {
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm256_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm256_maskload_pd(p, first(n)); }
   HALFWAVE_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  HALFWAVE_INLINE void stream(double* p) const { _mm256_stream_pd(p, v); }
   HALFWAVE_INLINE void store(double* p, size_t n) const { _mm256_maskstore_pd(p, first(n), v); }
 
   friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm256_add_pd(a.v, b.v); }

@@ -22,6 +22,7 @@ struct Vec<float> {
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
   HALFWAVE_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  HALFWAVE_INLINE void stream(float* p) const { _mm512_stream_ps(p, v); }
   HALFWAVE_INLINE void store(float* p, size_t n) const { _mm512_mask_storeu_ps(p, first(n), v); }
 
   friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm512_add_ps(a.v, b.v); }
@@ -91,6 +92,7 @@ struct Vec<double> {
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm512_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
   HALFWAVE_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  HALFWAVE_INLINE void stream(double* p) const { _mm512_stream_pd(p, v); }
   HALFWAVE_INLINE void store(double* p, size_t n) const { _mm512_mask_storeu_pd(p, first(n), v); }
 
   friend HALFWAVE_INLINE Vec operator+(Vec a, Vec b) { return _mm512_add_pd(a.v, b.v); }

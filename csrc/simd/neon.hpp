@@ -39,6 +39,7 @@ struct Vec<float> {
     return load(padded);
   }
   HALFWAVE_INLINE void store(float* p) const { vst1q_f32(p, v); }
+  HALFWAVE_INLINE void stream(float* p) const { store(p); }
   HALFWAVE_INLINE void store(float* p, size_t n) const {
     float padded[lanes];
     store(padded);
@@ -137,6 +138,7 @@ struct Vec<double> {
     return load(padded);
   }
   HALFWAVE_INLINE void store(double* p) const { vst1q_f64(p, v); }
+  HALFWAVE_INLINE void stream(double* p) const { store(p); }
   HALFWAVE_INLINE void store(double* p, size_t n) const {
     double padded[lanes];
     store(padded);

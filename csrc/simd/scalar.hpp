@@ -40,6 +40,7 @@ struct Vec {
   }
   static HALFWAVE_INLINE Vec load(const T* p, size_t) { return load(p); }
   HALFWAVE_INLINE void store(T* p) const { memcpy(p, &v, sizeof v); }
+  HALFWAVE_INLINE void stream(T* p) const { store(p); }
   HALFWAVE_INLINE void store(T* p, size_t) const { store(p); }
 
   static HALFWAVE_INLINE Bits bits(Vec a) {

@@ -40,7 +40,8 @@ namespace halfwave {
 namespace {
 
 // A vector of T. Comparisons give a Vec<T>::Mask; `min(a, b)` is `a < b ? a : b` and `max(a, b)` is `a > b ? a : b`, so
-// that the second operand is what survives a NaN; `times_sign(a, s)` is a, or -a where s has its sign bit set.
+// that the second operand is what survives a NaN; `times_sign(a, s)` is a, or -a where s has its sign bit set. `stream`
+// stores to an aligned address, past the cache where the instruction set can.
 template <class T>
 struct Vec;
 
