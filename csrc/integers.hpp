@@ -64,12 +64,14 @@ void run_integers(const Operation& op, char* const* operands, const ptrdiff_t* s
   bool varying = false;
   for (int k = 1; k < output; ++k) varying |= strides[k] != 0;
 
-  T source[chunk], target[chunk];
+  constexpr size_t piece = chunk * sizeof(int64_t) / sizeof(T);  // elements in 4 KB
+  alignas(64) T source[piece], target[piece];
   int64_t bounds[max_parameters][chunk];
   const int64_t* parameters[max_parameters] = {};
-  const bool direct =
-      !streaming && is_packed<T>(operands[0], strides[0]) && is_packed<T>(operands[output], strides[output]);
-  const size_t most = direct && !varying ? n : chunk;
+  const bool read_in_place = is_packed<T>(operands[0], strides[0]);
+  const bool written_in_place = !streaming && is_packed<T>(operands[output], strides[output]);
+  const bool direct = read_in_place && written_in_place;
+  const size_t most = varying ? chunk : direct ? n : piece;
   size_t m = first_piece<T>(operands[output], n, most, streaming || (direct && n >= many));
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
@@ -77,17 +79,15 @@ void run_integers(const Operation& op, char* const* operands, const ptrdiff_t* s
       gather(bounds[k - 1], at(k), strides[k], varying ? m : 1);
       parameters[k - 1] = bounds[k - 1];
     }
-    const void* x = at(0);
-    void* y = at(output);
-    if (!direct) {
-      gather(source, at(0), strides[0], m);
-      x = source;
-      y = target;
-    }
+    if (!read_in_place) gather(source, at(0), strides[0], m);
+    const void* x = read_in_place ? at(0) : static_cast<const void*>(source);
+    void* y = written_in_place ? at(output) : static_cast<void*>(target);
+    if (streaming && read_in_place)
+      for (size_t j = 0; j < m * sizeof(T); j += line) prefetch_ahead(at(0) + j);
     (varying ? blocks.varying : blocks.uniform)(x, parameters, y, m);
     if (streaming)
       put(at(output), target, m * sizeof(T), streaming);
-    else if (!direct)
+    else if (!written_in_place)
       scatter(at(output), strides[output], target, m);
   }
   if (streaming) finish_streaming();
