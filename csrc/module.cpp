@@ -328,6 +328,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("get_num_threads", &thread_count);
   m.def("set_num_threads", &set_thread_count);
   m.def("set_streaming_size", &set_streaming_size);
+  m.def("set_worth_waking", &set_worth_waking);
   m.def("set_direct_calls", &set_direct_calls);
   using Objects = std::vector<py::object>;
   m.def("forward_with_mask",

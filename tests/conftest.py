@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from halfwave import _core
 
 from tests import build
 from tests.cases import direct_calls
@@ -26,6 +27,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Do not wait for what nobody will look at."""
     build.stop(config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _wake_threads() -> None:
+    """Let all threads take part, even where a call would be done before they are awake."""
+    _core.set_worth_waking(0)
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "through NumPy"])
