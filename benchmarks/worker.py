@@ -59,9 +59,11 @@ def environment(threads: int, isa: str) -> dict[str, str]:
             "HALFWAVE_ISA": "avx2",
             "ATEN_CPU_CAPABILITY": "avx2",
             "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
             "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
             "NPY_DISABLE_CPU_FEATURES": numpy_features_beyond_avx2(),
             "NUMBA_CPU_NAME": "haswell",
+            "NUMBA_CPU_FEATURES": "",  # those of the name: unset, it would be those of the machine
         }
     elif isa != NATIVE:
         raise ValueError(f"no rule for holding the libraries to {isa}")

@@ -14,6 +14,7 @@ from benchmarks.cells import Cell
 from benchmarks.data import NUMPY_NAMES
 from benchmarks.measure import statistics
 from benchmarks.results import Results
+from benchmarks.worker import environment
 
 ROOT = Path(__file__).parent.parent
 SELECTION = ["--functions", "relu", "silu", "--directions", "forward", "backward", "--sizes", "64", "--peers", "numpy"]
@@ -113,3 +114,28 @@ def test_the_report_names_the_best_other_and_lists_what_is_slower() -> None:
     section = report.replace_section("<!-- speed, x -->\nold\n<!-- end -->", "speed", report.readme_section(results))
     assert "old" not in section
     assert "**0.50**" not in section
+
+
+LOOP = """
+import numba, numpy as np
+
+@numba.njit
+def double(x, out):
+    for i in range(x.size):
+        out[i] = x[i] + x[i]
+
+x = np.zeros(64, np.float32)
+double(x, x.copy())
+print(*double.inspect_asm().values())
+"""
+
+
+@pytest.mark.skipif("avx2" not in hw.instruction_sets(), reason="needs AVX2")
+def test_numba_is_held_to_avx2() -> None:
+    pytest.importorskip("numba")
+    command = [sys.executable, "-c", LOOP]
+    held = os.environ | environment(1, "avx2")
+    done = subprocess.run(command, env=held, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "%ymm" in done.stdout
+    assert "%zmm" not in done.stdout
