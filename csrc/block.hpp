@@ -36,8 +36,12 @@ constexpr Undecided undecided(Bound bound, Doubt doubt, int factors) {
   Undecided r;
   r.margin = doubt == Doubt::near_midpoints ? int(bound.f32) : midpoints ? 0 : -1;
   r.subnormal = doubt == Doubt::near_midpoints || doubt == Doubt::at_midpoints;
-  r.vanishing = doubt != Doubt::never && factors != 0;
-  r.ties_to_even = doubt == Doubt::never || doubt == Doubt::beyond_range;
+  r.vanishing = doubt != Doubt::never && doubt != Doubt::not_rounded && factors != 0;
+  r.exact = doubt == Doubt::never || doubt == Doubt::beyond_range ? Exact::there
+            : doubt == Doubt::not_rounded                         ? Exact::kept
+            : doubt == Doubt::exact_is_beyond                     ? Exact::beyond
+            : doubt == Doubt::exact_is_before                     ? Exact::before
+                                                                  : Exact::elsewhere;
   return r;
 }
 template <class Op>
@@ -254,7 +258,7 @@ constexpr bool is_computed_in_float(std::index_sequence<i...>) {
   return requires(Vec<float> v) { Op::Formula::second_derivative((static_cast<void>(i), v)...); };
 }
 
-// 16-bit results are made of its floats, whatever the parameters are: no kernel more.
+// 16-bit results are made of its floats: no kernel more.
 template <class A>
 constexpr Operation second_derivative() {
   using Op = SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>;
@@ -266,8 +270,8 @@ constexpr Operation second_derivative() {
     o.f32 = blocks<Op, float>();
   else
     o.f32 = {{block_in_double<Op, false>}, {block_in_double<Op, varying>}};
-  o.f16 = {nullptr, Rounding<Float16, undecided(bound, bound.float16, 0)>::round};
-  o.bf16 = {nullptr, Rounding<BFloat16, undecided(bound, bound.bfloat16, 0)>::round};
+  o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, undecided(bound, bound.float16, 0)>::round};
+  o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, undecided(bound, bound.bfloat16, 0)>::round};
   return o;
 }
 

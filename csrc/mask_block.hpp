@@ -56,7 +56,10 @@ struct Narrow {
   }
   // Whether a float result, rounded once more, is the right one.
   template <class Op>
-  static constexpr bool decides = !(Format::has_range_of_float ? undecided_bf16<Op> : undecided_f16<Op>).any();
+  static constexpr Undecided undecided = Format::has_range_of_float ? undecided_bf16<Op> : undecided_f16<Op>;
+  template <class Op>
+  static constexpr bool decides =
+      !undecided<Op>.any() && (undecided<Op>.exact == Exact::there || undecided<Op>.exact == Exact::kept);
   // A word of results where it need not be.
   static HALFWAVE_INLINE void compute(const Operation& op, const Item* x, const float* parameters, Item* y) {
     NarrowOperands from;

@@ -18,6 +18,15 @@ namespace {
 constexpr size_t lanes = Vec<float>::lanes;
 constexpr size_t pair = 2 * lanes;
 
+// Where the exact result is if a float result, not in doubt, is at a midpoint between two 16-bit numbers.
+enum class Exact : uint8_t {
+  there,      // it may be the midpoint, which goes to the even one
+  kept,       // every float result is exact and a 16-bit number
+  elsewhere,  // there are no midpoints
+  beyond,     // farther from zero
+  before,     // nearer to it
+};
+
 // A format loads and stores two vectors at a time. A factor above `safe` may bring back bits that the other one, far below
 // 1, has lost among float's subnormal numbers, or all of them.
 struct Float16 {
@@ -31,9 +40,16 @@ struct Float16 {
     v[0] = load_half(p);
     v[1] = load_half(p + lanes);
   }
-  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v, bool) {
-    store_half(p, v[0]);
-    store_half(p + lanes, v[1]);
+  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v, Exact exact) {
+    store_half(p, off_midpoint(v[0], exact));
+    store_half(p + lanes, off_midpoint(v[1], exact));
+  }
+  // The next float that is farther from zero, or nearer to it: a midpoint then goes that way. Farther than a power of two
+  // comes itself; the only such midpoint is that between 0 and the smallest number.
+  static HALFWAVE_INLINE Vec<float> off_midpoint(Vec<float> a, Exact exact) {
+    if (exact == Exact::beyond) return fma(a, Vec<float>(0x1p-24f), a);
+    if (exact == Exact::before) return a * Vec<float>(1 - 0x1p-24f);
+    return a;
   }
   // Numbers that are subnormal in float16 have fewer bits; scaled so that they are in float too, they drop as many as all.
   static HALFWAVE_INLINE Vec<float> aligned(Vec<float> a) { return a * Vec<float>(0x1p-112f); }
@@ -47,11 +63,13 @@ struct BFloat16 {
   static constexpr size_t index(size_t place) { return place / pair * pair + place % lanes * 2 + place % pair / lanes; }
   static constexpr const NarrowKernel& kernel(const Operation& op) { return op.bf16; }
   static HALFWAVE_INLINE void load(const uint16_t* p, Vec<float>* v) { load_bfloats(p, v[0], v[1]); }
-  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v, bool ties_to_even) {
-    if (ties_to_even)
+  static HALFWAVE_INLINE void store(uint16_t* p, const Vec<float>* v, Exact exact) {
+    if (exact == Exact::there)
       store_bfloats(p, v[0], v[1]);
+    else if (exact == Exact::kept)
+      keep_bfloats(p, v[0], v[1]);
     else
-      store_bfloats_without_ties(p, v[0], v[1]);
+      store_bfloats_without_ties(p, v[0], v[1], exact != Exact::before);
   }
   static HALFWAVE_INLINE Vec<float> aligned(Vec<float> a) { return a; }
 };
@@ -69,10 +87,10 @@ HALFWAVE_INLINE void widen(const uint16_t* from, float* to) {
 
 // Which float results do not decide the 16-bit one.
 struct Undecided {
-  int margin = -1;            // those at most so many units from a midpoint between two 16-bit numbers; -1: none
-  bool subnormal = false;     // where float16 numbers are subnormal as well
-  bool vanishing = false;     // those that have a large factor
-  bool ties_to_even = false;  // whether a midpoint that is not in doubt may be exact
+  int margin = -1;         // those at most so many units from a midpoint between two 16-bit numbers; -1: none
+  bool subnormal = false;  // where float16 numbers are subnormal as well
+  bool vanishing = false;  // those that have a large factor
+  Exact exact = Exact::elsewhere;
   constexpr bool any() const { return margin >= 0 || vanishing; }
 };
 
@@ -147,7 +165,7 @@ class Recomputation {
     uint16_t rounded[capacity];
     for (size_t j = 0; j < padded; j += pair) {
       const Vec<float> both[2] = {Vec<float>::load(operands + j), Vec<float>::load(operands + j + lanes)};
-      Format::store(rounded + j, both, true);
+      Format::store(rounded + j, both, Exact::there);
     }
     for (size_t j = 0; j < count; ++j) to[places[j]] = rounded[j];
     count = 0;
@@ -248,7 +266,7 @@ class Rounding {
     }
     if (doubtful) [[unlikely]]
       find<pairs>(results, first, again);
-    for (int p = 0; p < pairs; ++p) Format::store(to + first + p * pair, both[p], undecided.ties_to_even);
+    for (int p = 0; p < pairs; ++p) Format::store(to + first + p * pair, both[p], undecided.exact);
     if constexpr (undecided.any())
       if (again.is_full(span * pair)) [[unlikely]]
         again.finish();
@@ -317,6 +335,24 @@ HALFWAVE_NOINLINE void narrow_staged(const Operation& op, const NarrowOperands& 
   round_all<max_outputs>(op, from, results, true, to, n, Format::kernel(op).round);
 }
 
+// The same for any number of elements, each parameter being one value.
+template <class Format>
+void narrow_block_in_float(const Operation& op, const NarrowOperands& from, uint16_t* const* out, size_t n) {
+  NarrowOperands part = from;
+  uint16_t words[max_data][chunk], results[max_outputs][chunk];
+  uint16_t* to[max_outputs];
+  for (int k = 0; k < op.outputs; ++k) to[k] = results[k];
+  for (size_t first = 0; first < n; first += chunk) {
+    const size_t m = n - first < chunk ? n - first : chunk, padded = (m + pair - 1) / pair * pair;
+    for (int k = 0; k < op.data; ++k) {
+      part.data[k] = static_cast<const uint16_t*>(memcpy(words[k], from.data[k] + first, m * sizeof(uint16_t)));
+      memset(words[k] + m, 0, (padded - m) * sizeof(uint16_t));
+    }
+    narrow_staged<Format>(op, part, to, padded);
+    for (int k = 0; k < op.outputs; ++k) memcpy(out[k] + first, results[k], m * sizeof(uint16_t));
+  }
+}
+
 // Computes 2 * pairs vectors of each operand, and looks at factors; `deliver` takes two vectors of an output.
 template <class Op, class Format, Undecided undecided, int pairs, class Deliver>
 HALFWAVE_INLINE void narrow_group(const uint16_t* const* source, const Vec<float>* parameters, size_t i,
@@ -373,7 +409,7 @@ HALFWAVE_INLINE void narrow_groups(const Operation& op, const NarrowOperands& fr
             if (part.data[k] == target[j])
               part.data[k] = static_cast<const uint16_t*>(memcpy(kept[k], part.data[k], m * sizeof(uint16_t)));
       compute([&](int k, size_t at, const Vec<float>* both)
-                  HALFWAVE_INLINE_LAMBDA { Format::store(target[k] + at, both, undecided.ties_to_even); });
+                  HALFWAVE_INLINE_LAMBDA { Format::store(target[k] + at, both, undecided.exact); });
       if (undecided.vanishing && any_above(largest, Format::safe)) [[unlikely]]
         narrow_staged<Format>(op, part, target, m);
     } else {
@@ -492,8 +528,7 @@ template <class Format>
 void run_narrow(const Operation& op, char* const* operands, const ptrdiff_t* strides, size_t n, bool streaming) {
   bool varying = false;
   for (int k = op.data; k < op.data + op.parameters; ++k) varying |= strides[k] != 0;
-  (varying || !Format::kernel(op).block ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n,
-                                                                                           streaming);
+  (varying ? narrow_varying<Format> : narrow_uniform<Format>)(op, operands, strides, n, streaming);
   if (streaming) finish_streaming();
 }
 

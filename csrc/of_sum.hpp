@@ -113,7 +113,7 @@ template <class Format>
 void round_floats(const float* results, uint16_t* to, size_t n) {
   for (size_t i = 0; i < n; i += pair) {
     const Vec<float> both[2] = {Vec<float>::load(results + i), Vec<float>::load(results + i + lanes)};
-    Format::store(to + i, both, true);
+    Format::store(to + i, both, Exact::there);
   }
 }
 

@@ -56,7 +56,7 @@ struct NarrowOperands {
 
 // The same over 16-bit floats.
 struct NarrowKernel {
-  // For parameters that do not vary; none where the other way serves for them too.
+  // For parameters that do not vary.
   void (*block)(const Operation&, const NarrowOperands&, std::uint16_t* const* out, std::size_t n);
   // For others: rounds what Blocks<float> made of the operands as that computes them. `large`: a factor may be.
   void (*round)(const Operation&, int output, const NarrowOperands&, const float* results, bool large,

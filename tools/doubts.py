@@ -58,6 +58,14 @@ def least(case: Case, fmt: Format) -> str:
             return "beyond_range"
     if not (away != right).any():
         return "beyond_range_away"
+    for name, towards in ("exact_is_beyond", np.inf), ("exact_is_before", 0):
+        with np.errstate(all="ignore"):
+            moved = np.nextafter(results, np.copysign(np.float32(towards), results))
+            decided = moved.astype(fmt.dtype).astype(np.float64)
+        if fmt.name == "bfloat16":  # there, only midpoints are moved
+            decided = np.where(normal, decided, even)
+        if not (decided != right).any():
+            return name
     for name, doubtful in ("at_normal_midpoints", normal), ("at_midpoints", midpoint):
         if not ((away != right) & ~doubtful).any():
             return name

@@ -22,7 +22,7 @@ struct SoftSign {
       .forward = {1.5f, 1.5f, Doubt::never, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
-      .second_derivative = {2.25f, 2.25f, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {2.25f, 2.25f, Doubt::exact_is_beyond, Doubt::beyond_range},
   };
 
   static constexpr int unroll = 4;

@@ -19,6 +19,9 @@ struct Relu6 {
       .keeps_integers = true,
       .from_output = "1 if 0 < y < 6 else 0, the same as from x",
       .mask = "(x > 0) & (x < 6)",
+      .forward = {0, 0, Doubt::not_rounded},
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -52,6 +55,8 @@ struct ClippedRelu {
       .keeps_integers = true,
       .parameters = {{.name = "ceiling", .meaning = "largest output, any real number", .required = true}},
       .from_output = "1 if 0 < y < ceiling else 0, the same as from x",
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -88,6 +93,8 @@ struct HardTanh {
       .domain = {"min_val must be <= max_val", [](const double* p) { return !(p[0] > p[1]); }},
       .from_output_domain = {"min_val must be <= max_val", [](const double* p) { return !(p[0] > p[1]); }},
       .from_output = "1 if min_val < y < max_val else 0, the same as from x",
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 

@@ -203,8 +203,8 @@ struct SwiGluClamped {
                           "bound of the gate from above and of up from both sides, >= 0; infinity clamps nothing",
                       .value = 7.0}},
       .domain = {"limit must be >= 0", [](const double* p) { return !(p[1] < 0); }},
-      .forward = {5, 5},
-      .backward = {5, 5},
+      .forward = {5, 5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .backward = {5, 5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 
   template <class V>

@@ -25,7 +25,10 @@ enum class Doubt : unsigned char {
   at_normal_midpoints,  // the same, but for those between subnormal numbers
   beyond_range,         // none but a product with a large factor, if the other one vanishes in float
   beyond_range_away,    // the same, and midpoints are rounded away from zero: faster in bfloat16
-  never,                // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
+  exact_is_beyond,  // the same; where float gives a midpoint, the exact result is farther from zero, with the default
+  exact_is_before,  // parameters, or nearer to it: with others a result may be a hair more than half a unit off
+  never,            // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
+  not_rounded,      // none: the result has 16 bits, being one of the operands that have, or a constant
 };
 
 // The greatest error in units in the last place. 16-bit results are correctly rounded.

@@ -19,6 +19,9 @@ struct Relu {
       .keeps_integers = true,
       .from_output = "1 if y > 0 else 0, the same as from x",
       .mask = "x > 0",
+      .forward = {0, 0, Doubt::not_rounded},
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -56,7 +59,7 @@ struct LeakyRelu {
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > 0 else negative_slope, the same as from x",
       .mask = "x > 0",
-      .forward = {0.5, 0.5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {0.5, 0.5, Doubt::exact_is_before},
   };
   static constexpr int unroll = 4;
 
@@ -117,7 +120,7 @@ struct Rrelu {
       .from_output_domain = {"lower + upper must be >= 0: only then does the sign of y tell that of x",
                              [](const double* p) { return !(p[0] + p[1] < 0); }},
       .from_output = "1 if y > 0 else (lower + upper) / 2, the same as from x",
-      .forward = {1, 1, Doubt::at_midpoints, Doubt::beyond_range_away},
+      .forward = {1, 1, Doubt::exact_is_beyond, Doubt::beyond_range_away},
       .backward = {1, 1, Doubt::never},
       .backward_from_output = {1, 1, Doubt::never},
   };
@@ -265,6 +268,9 @@ struct Identity {
       .derivative = "1",
       .source = "The neutral element of the composition of activations.",
       .from_output = "1",
+      .forward = {0, 0, Doubt::not_rounded},
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 

@@ -26,6 +26,8 @@ struct Threshold {
       .from_output_domain = {"value must be <= threshold: only then does y tell the piece",
                              [](const double* p) { return !(p[1] > p[0]); }},
       .from_output = "1 if y > threshold else 0, the same as from x",
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -64,6 +66,9 @@ struct ThresholdedRelu {
       .from_output_domain = {"theta must be >= 0: only then does y tell the piece",
                              [](const double* p) { return !(p[0] < 0); }},
       .from_output = "1 if y > theta else 0, the same as from x",
+      .forward = {0, 0, Doubt::not_rounded},
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -103,6 +108,8 @@ struct SoftShrink {
       .from_output_domain = lambd_not_negative,
       .from_output = "1 if y != 0 else 0, the same as from x",
       .forward = {0.5, 0.5, Doubt::never},
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -140,6 +147,9 @@ struct HardShrink {
       .domain = lambd_not_negative,
       .from_output_domain = lambd_not_negative,
       .from_output = "1 if y != 0 else 0, the same as from x",
+      .forward = {0, 0, Doubt::not_rounded},
+      .backward = {0, 0, Doubt::not_rounded},
+      .backward_from_output = {0, 0, Doubt::not_rounded},
   };
   static constexpr int unroll = 4;
 
@@ -167,7 +177,7 @@ struct TanhShrink {
       .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .forward = {1.75f, 1, Doubt::near_midpoints, Doubt::never},
-      .backward = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {1.25f, 1, Doubt::exact_is_beyond, Doubt::beyond_range},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 

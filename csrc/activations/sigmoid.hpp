@@ -23,7 +23,7 @@ struct Sigmoid {
       .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {2.5, 3, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .second_derivative = {2.5, 3, Doubt::exact_is_before},
   };
 
   template <class V>

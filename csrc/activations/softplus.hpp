@@ -26,7 +26,7 @@ struct Softplus {
       .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward_from_output = {2, 2, Doubt::never},
-      .second_derivative = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .second_derivative = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
 
   template <class V>

@@ -192,8 +192,11 @@ HALFWAVE_INLINE void store_high_halves(uint16_t* p, __m256i even, __m256i odd) {
 HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
   store_high_halves(p, rounded_to_bfloat(even), rounded_to_bfloat(odd));
 }
-HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  const __m256i half = _mm256_set1_epi32(0x8000);
+HALFWAVE_INLINE void keep_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, _mm256_castps_si256(even.v), _mm256_castps_si256(odd.v));
+}
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd, bool away) {
+  const __m256i half = _mm256_set1_epi32(0x7fff + away);
   store_high_halves(p, _mm256_add_epi32(_mm256_castps_si256(even.v), half),
                     _mm256_add_epi32(_mm256_castps_si256(odd.v), half));
 }

@@ -171,8 +171,11 @@ HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd)
   const __mmask32 up = _mm512_cmpgt_epu16_mask(rest, _mm512_set1_epi16(short(0x8000)));
   _mm512_storeu_si512(p, _mm512_mask_sub_epi16(high, up, high, _mm512_set1_epi16(-1)));
 }
-HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  const __m512i half = _mm512_set1_epi32(0x8000);
+HALFWAVE_INLINE void keep_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  _mm512_storeu_si512(p, high_halves(_mm512_castps_si512(even.v), _mm512_castps_si512(odd.v)));
+}
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd, bool away) {
+  const __m512i half = _mm512_set1_epi32(0x7fff + away);
   _mm512_storeu_si512(p, high_halves(_mm512_add_epi32(_mm512_castps_si512(even.v), half),
                                      _mm512_add_epi32(_mm512_castps_si512(odd.v), half)));
 }

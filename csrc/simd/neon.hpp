@@ -216,8 +216,11 @@ HALFWAVE_INLINE void store_high_halves(uint16_t* p, uint32x4_t even, uint32x4_t 
 HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
   store_high_halves(p, rounded_to_bfloat(even), rounded_to_bfloat(odd));
 }
-HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  const uint32x4_t half = vdupq_n_u32(0x8000);
+HALFWAVE_INLINE void keep_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, vreinterpretq_u32_f32(even.v), vreinterpretq_u32_f32(odd.v));
+}
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd, bool away) {
+  const uint32x4_t half = vdupq_n_u32(0x7fff + away);
   store_high_halves(p, vaddq_u32(vreinterpretq_u32_f32(even.v), half), vaddq_u32(vreinterpretq_u32_f32(odd.v), half));
 }
 

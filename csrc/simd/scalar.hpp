@@ -143,9 +143,14 @@ HALFWAVE_INLINE void store_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd)
   const uint16_t both[2] = {rounded_to_bfloat(even), rounded_to_bfloat(odd)};
   memcpy(p, both, sizeof both);
 }
-// The same where no number is halfway between two others.
-HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd) {
-  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x8000) >> 16); };
+// The same where nothing is rounded.
+HALFWAVE_INLINE void keep_bfloats(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const uint16_t both[2] = {uint16_t(Vec<float>::bits(even) >> 16), uint16_t(Vec<float>::bits(odd) >> 16)};
+  memcpy(p, both, sizeof both);
+}
+// The same with what is halfway between two others moved away from zero, or towards it.
+HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Vec<float> odd, bool away) {
+  const auto rounded = [away](uint32_t bits) { return uint16_t((bits + 0x7fff + away) >> 16); };
   const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
   memcpy(p, both, sizeof both);
 }

@@ -123,6 +123,12 @@ bool fits(npy_int64 value, Storage storage) {
   return low <= value && value <= high;
 }
 
+PyObject* new_integer(npy_int64 value) {
+  PyObject* array = PyArray_SimpleNew(0, nullptr, NPY_INT64);
+  if (array) *static_cast<npy_int64*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array))) = value;
+  return array;
+}
+
 template <class T>
 PyObject* as_integers(const Ufunc& self, int k, const Type& type, PyObject* source, int number) {
   const Parameter& parameter = self.info.parameters[k];
@@ -205,6 +211,11 @@ const Type* integer_type(const Ufunc& self, PyObject* x, PyObject* dtype) {
 PyObject* integer_parameter(const Ufunc& self, int k, const Type& type, PyObject* given) {
   if (given == self.default_i64[k]) return Py_NewRef(given);
   PyObject* array = nullptr;
+  if (PyLong_CheckExact(given)) {  // the usual case
+    int overflow;
+    const npy_int64 value = PyLong_AsLongLongAndOverflow(given, &overflow);
+    if (!overflow && (!self.info.parameters[k].is_result || fits(value, type.storage))) return new_integer(value);
+  }
   if (PyArray_Check(given) || PyArray_IsScalar(given, Generic) || PyFloat_Check(given) || PyList_Check(given) ||
       PyTuple_Check(given)) {
     array = PyArray_FROM_O(given);
