@@ -9,6 +9,7 @@ Needs mpmath and the program `sollya`. To add a polynomial, add an entry to STRU
 import argparse
 import functools
 import itertools
+import operator
 import pathlib
 import re
 import subprocess
@@ -222,6 +223,8 @@ class Pieces:
 
     With d = centre - x, or x - centre if `upward`: function = c[0] + c[1] d + c[2] d^2 + …, in relative error. A centre
     is a point next to the one given whose value is nearly a float (Gal's method), or, at a zero, that point itself.
+    `low_words` are second words of c[0] and c[1]: with them it is that point everywhere, and at a zero the first word
+    of c[0] is 0.
     """
 
     name: str
@@ -231,6 +234,7 @@ class Pieces:
     centres: tuple[object, ...]
     terms: int
     zero: int = -1  # the piece whose centre is a zero
+    low_words: bool = False
     order: int = 0  # of the zero at 0, the centre of the first piece: its c[0] to c[order - 1] are 0
     identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
     upward: bool = False
@@ -241,16 +245,34 @@ class Pieces:
         pieces = [self.piece(i) for i in range(self.count)]
         error = max(error for *_, error in pieces)
         print(f"  {form.name:8}{self.name:12}{self.count} x {self.terms} terms   2^{error:.2f}")
-        rows = zip(*(coefficients for _, coefficients, _ in pieces), strict=True)
+        rows = list(zip(*(coefficients for _, coefficients, _ in pieces), strict=True))
         centres = listed(form.literal(centre) for centre, *_ in pieces)
         code = f"static constexpr float {self.name}_centre[{self.count}] = {{{centres}}};\n"
-        code += f"static constexpr float {self.name}[{self.terms}][{self.count}] = {{\n"
-        code += "".join(wrapped_row(listed(map(form.literal, row))) for row in rows) + "};"
+        if self.low_words:
+            highs = [
+                [mpf(0) if (k, i) == (0, self.zero) else form.round(c) for i, c in enumerate(rows[k])] for k in (0, 1)
+            ]
+            lows = [
+                [form.round(c - high) for c, high in zip(*both, strict=True)]
+                for both in zip(rows[:2], highs, strict=True)
+            ]
+            rows[:2] = highs
+            code += self.table(form, f"{self.name}_low", lows) + "\n"
+        code += self.table(form, self.name, rows)
         return f"{self.comment} {self.terms} terms, relative error 2^{error:.1f}.", code
+
+    @staticmethod
+    def table(form, name, rows):
+        text = "".join(wrapped_row(listed(map(form.literal, row))) for row in rows)
+        return f"static constexpr float {name}[{len(rows)}][{len(rows[0])}] = {{\n{text}}};"
 
     @property
     def count(self):
         return len(self.bounds) - 1
+
+    @property
+    def first_bits(self):
+        return 48 if self.low_words else 24
 
     def piece(self, i):
         reach = (self.bounds[i + 1] - self.bounds[i]) * self.margin
@@ -271,10 +293,10 @@ class Pieces:
             return self.near_zero(high)
         if i == self.zero:  # there is no relative error at a zero
             program = f"(({function})-{exact_text(value)})/x, [|{listed(range(self.terms - 1))}|]"
-            fit = f"p = x*fpminimax({program}, [|{listed([24] * len(orders))}|], {interval}, relative, floating);\n"
+            fit = f"p = x*fpminimax({program}, {self.bits}, {interval}, relative, floating);\n"
         else:
             fit = (
-                f"p = fpminimax({function}, [|{listed(orders)}|], [|{listed([24] * len(orders))}|], {interval}, "
+                f"p = fpminimax({function}, [|{listed(orders)}|], {self.bits}, {interval}, "
                 f"relative, floating, {exact_text(value)});\n"
             )
         coefficients = [value, *self.coefficients(fit, orders)]
@@ -285,16 +307,22 @@ class Pieces:
         terms = mpmath.taylor(self.at, centre, SERIES_TERMS)
         text = "+".join(f"({exact_text(term)})*x^{k}" for k, term in enumerate(terms) if term)
         orders = range(1, self.terms)
-        bits = f"[|{listed([24] * len(orders))}|]"
         if i == self.zero:  # there is no relative error at a zero
             rest = "+".join(f"({exact_text(term)})*x^{k}" for k, term in enumerate(terms[1:]))
             powers = f"[|{listed(range(self.terms - 1))}|]"
-            fit = f"p = x*fpminimax({rest}, {powers}, {bits}, {interval}, relative, floating);\n"
+            fit = f"p = x*fpminimax({rest}, {powers}, {self.bits}, {interval}, relative, floating);\n"
         else:
             given = exact_text(value)
-            fit = f"p = fpminimax({text}, [|{listed(orders)}|], {bits}, {interval}, relative, floating, {given});\n"
+            fit = (
+                f"p = fpminimax({text}, [|{listed(orders)}|], {self.bits}, {interval}, relative, floating, {given});\n"
+            )
         coefficients = [value, *self.coefficients(fit, orders)]
         return coefficients, self.error(i, centre, coefficients, low, high, 1)
+
+    @property
+    def bits(self):
+        """The precisions of c[1], c[2], …, as Sollya wants them."""
+        return f"[|{listed([self.first_bits] + [24] * (self.terms - 2))}|]"
 
     def coefficients(self, fit, orders):
         output = sollya(fit + "".join(f"coeff(p,{k});\n" for k in orders), {})
@@ -327,8 +355,10 @@ class Pieces:
 
     def centre(self, i):
         start = FLOAT.round(self.centres[i])
-        if i == self.zero or start == 0:
-            return start, FLOAT.round(self.at(start))
+        if i == self.zero or start == 0 or self.low_words:
+            value = self.at(start)
+            with mpmath.workprec(self.first_bits):
+                return start, +value
         ulp = mpf(2) ** (mpmath.mag(start) - 24)
 
         def distance(y):
@@ -535,11 +565,22 @@ def gate_slope(name, function, zero, scale):
     )
 
 
+def balanced_centre(function, low, high):
+    """The point for which what follows the linear term is the same part of the function at both ends."""
+
+    def imbalance(centre):
+        value, slope = mpmath.taylor(function, centre, 1)
+        parts = (abs(1 - (value + slope * (end - centre)) / function(end)) for end in (low, high))
+        return operator.sub(*parts)
+
+    return mpmath.findroot(imbalance, (low, high), solver="anderson", tol=1e-6)
+
+
 def sixteen_pieces(name, function, steps, far_steps, skipped, terms, root=None):
     """A function by pieces of two widths, the first about 0, one about a zero if there is one.
 
-    The centres of the others are so far right that the function changes by no more than a factor of 2 beyond, and near
-    enough to the left end for distances to be exact.
+    The centres of the others are so far right that what follows the linear term is a small part of the sum at both
+    ends, and near enough to the left end for distances to be exact. Where there is a zero they are balanced.
     """
 
     def point(i):
@@ -547,11 +588,18 @@ def sixteen_pieces(name, function, steps, far_steps, skipped, terms, root=None):
 
     largest = point(15.499)
     bounds = (0.0, *(point(i + 0.5) for i in range(15)), largest)
-    centres = [0, *(0.4 * low + 0.6 * high for low, high in itertools.pairwise(bounds[1:]))]
-    zero = -1
-    if root:
-        zero = next(i for i in range(16) if bounds[i + 1] > root)
-        centres[zero] = root
+    pieces = list(itertools.pairwise(bounds))
+    zero = next((i for i, (_, high) in enumerate(pieces) if root and high > root), -1)
+
+    def centre(i):
+        if i == 0:
+            return 0
+        if i == zero:
+            return root
+        if root:
+            return balanced_centre(lambda a: evaluate(f"{function}(-y)", mpf(0), {"y": a}), *pieces[i])
+        return 0.4 * pieces[i][0] + 0.6 * pieces[i][1]
+
     return Struct(
         name,
         f"{function}(-a) for 0 <= a <= largest by sixteen polynomials in d = tail_centre[i] - a, "
@@ -566,9 +614,10 @@ def sixteen_pieces(name, function, steps, far_steps, skipped, terms, root=None):
                 f"{function}(-a);",
                 function=f"{function}(-y)",
                 bounds=bounds,
-                centres=tuple(centres),
+                centres=tuple(map(centre, range(16))),
                 terms=terms,
                 zero=zero,
+                low_words=root is not None,
             ),
         ),
         formats=(FLOAT,),
@@ -722,7 +771,7 @@ STRUCTS = (
     second_derivative_root("mish", -2.2564, mpf(3) / 8, {"double": 16}, "Lower"),
     second_derivative_root("mish", 1.4906, mpf(5) / 16, {"double": 16}, "Upper"),
     gate_slope("SiluSlope", "silu_derivative", -ROOTS["silu_root"], 1),
-    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 2.662, 1.28, 2, terms=10, root=-ROOTS["quick_gelu_root"]),
+    sixteen_pieces("QuickGeluSlope", "quick_gelu_derivative", 2.72, 1.28, 2, terms=8, root=-ROOTS["quick_gelu_root"]),
     sixteen_pieces("SoftplusTail", "softplus", 1.24, 1.24, 0, terms=7),
     Struct(
         "SeluConstants",

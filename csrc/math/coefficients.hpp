@@ -491,65 +491,67 @@ struct QuickGeluSlope;
 template <>
 struct QuickGeluSlope<float> {
   static constexpr float largest = 0x1.51799ap+3f;
-  static constexpr float steps = 0x1.54bc6ap+1f;
+  static constexpr float steps = 0x1.5c28f6p+1f;
   static constexpr float far_steps = 0x1.47ae14p+0f;
   static constexpr int skipped = 2;
-  // quick_gelu_derivative(-a); 10 terms, relative error 2^-26.4.
+  // quick_gelu_derivative(-a); 8 terms, relative error 2^-25.2.
   static constexpr float tail_centre[16] = {
-      0x0p+0f, 0x1.a725acp-2f, 0x1.80974ap-1f, 0x1.2a2262p+0f, 0x1.b29f96p+0f, 0x1.360ab8p+1f, 0x1.99f52ep+1f,
-      0x1.fe004p+1f, 0x1.3106c6p+2f, 0x1.62f5ccp+2f, 0x1.94f9bep+2f, 0x1.c70aa2p+2f, 0x1.f9046ap+2f, 0x1.157aeep+3f,
-      0x1.2e8546p+3f, 0x1.478484p+3f
+      0x0p+0f, 0x1.bbe508p-2f, 0x1.80974ap-1f, 0x1.104ce2p+0f, 0x1.92cb72p+0f, 0x1.39ae4cp+1f, 0x1.99a1a2p+1f,
+      0x1.fd7cbep+1f, 0x1.30cd58p+2f, 0x1.62de12p+2f, 0x1.94ec82p+2f, 0x1.c6f87ep+2f, 0x1.f9026ep+2f, 0x1.15855ep+3f,
+      0x1.2e88e2p+3f, 0x1.47876ap+3f
   };
-  static constexpr float tail[10][16] = {
+  static constexpr float tail_low[2][16] = {
       {
-          0x1p-1f, 0x1.670ca8p-3f, 0x1.24d84cp-28f, -0x1.70149ep-4f, -0x1.76d368p-4f, -0x1.8f4552p-5f,
-          -0x1.35fd5ap-6f, -0x1.acdb1p-8f, -0x1.1772cap-9f, -0x1.5fba2cp-11f, -0x1.aebfc6p-13f, -0x1.028882p-14f,
-          -0x1.328b7ep-16f, -0x1.679a9cp-18f, -0x1.a07d22p-20f, -0x1.dfa7p-22f
+          0x0p+0f, -0x1.ba1a2p-30f, 0x1.24d84cp-28f, 0x1.c1d3ap-32f, -0x1.5080b8p-30f, 0x1.d0adp-36f, -0x1.c1c9ap-33f,
+          -0x1.49e3cp-36f, 0x1.6b6b98p-34f, -0x1.451428p-36f, 0x1.47d12p-38f, 0x1.53ad5cp-39f, -0x1.f5bc58p-42f,
+          -0x1.fdaep-48f, -0x1.38ea8cp-45f, -0x1.3e94p-48f
       },
       {
-          0x1.b3b646p-1f, 0x1.541f8ap-1f, 0x1.7b9cdap-2f, 0x1.716e36p-4f, -0x1.971b92p-5f, -0x1.b3951ap-5f,
-          -0x1.93f03ep-6f, -0x1.2ceb5p-7f, -0x1.986f6cp-9f, -0x1.07cdb4p-10f, -0x1.4907e4p-12f, -0x1.906194p-14f,
-          -0x1.dfc3bep-16f, -0x1.1bc7bcp-17f, -0x1.4af1ccp-19f, -0x1.7f532ep-21f
+          -0x1.6a583p-27f, -0x1.98e54p-27f, 0x1.098868p-28f, 0x1.71c4ep-30f, 0x1.b4fb1p-31f, 0x1.8c5428p-31f,
+          0x1.8ac13p-31f, -0x1.fd6c88p-32f, -0x1.617f4p-38f, 0x1.f1e814p-35f, 0x1.7830fcp-37f, -0x1.d127c8p-39f,
+          -0x1.38b7bp-43f, -0x1.ff774cp-42f, 0x1.059b4p-48f, -0x1.641528p-47f
+      },
+  };
+  static constexpr float tail[8][16] = {
+      {
+          0x1p-1f, 0x1.4bd29ap-3f, 0x0p+0f, -0x1.401842p-4f, -0x1.8c813p-4f, -0x1.83036p-5f, -0x1.370566p-6f,
+          -0x1.af470ep-8f, -0x1.18e236p-9f, -0x1.607dfap-11f, -0x1.af47fp-13f, -0x1.02fa18p-14f, -0x1.329a5ep-16f,
+          -0x1.66e1acp-18f, -0x1.a0328p-20f, -0x1.df6194p-22f
       },
       {
-          0x1.7cf844p-20f, 0x1.98df38p-2f, 0x1.b30222p-2f, 0x1.eb90fcp-3f, 0x1.8673f6p-5f, -0x1.3517e6p-6f,
-          -0x1.d80d1ap-7f, -0x1.9222d2p-8f, -0x1.22363cp-9f, -0x1.847a6cp-11f, -0x1.f019d2p-13f, -0x1.32fc2ep-14f,
-          -0x1.748edap-16f, -0x1.bd22ecp-18f, -0x1.05a55ap-19f, -0x1.310de6p-21f
+          0x1.b3b646p-1f, 0x1.4bbcb6p-1f, 0x1.7b9cdap-2f, 0x1.26428ap-3f, -0x1.17d478p-5f, -0x1.aab40ap-5f,
+          -0x1.9524b8p-6f, -0x1.2e897ep-7f, -0x1.9a7982p-9f, -0x1.085dep-10f, -0x1.496e8ap-12f, -0x1.910fcp-14f,
+          -0x1.dfdad8p-16f, -0x1.1b36aep-17f, -0x1.4ab6cap-19f, -0x1.7f1beep-21f
       },
       {
-          -0x1.a4a76p-2f, -0x1.5761aap-3f, 0x1.7d2dbap-4f, 0x1.4d80a8p-3f, 0x1.28751ep-4f, 0x1.44442ap-8f,
-          -0x1.19ff9ep-8f, -0x1.4960e8p-9f, -0x1.07ce9cp-10f, -0x1.73fca4p-12f, -0x1.ea5804p-14f, -0x1.36095cp-15f,
-          -0x1.7e31c4p-17f, -0x1.ce1fbp-19f, -0x1.12334ep-20f, -0x1.422198p-22f
+          0x1.d9af12p-25f, 0x1.a2ba3ap-2f, 0x1.b30226p-2f, 0x1.29374cp-2f, 0x1.4234bap-4f, -0x1.3b512cp-6f,
+          -0x1.d92124p-7f, -0x1.941f74p-8f, -0x1.239a1cp-9f, -0x1.85497cp-11f, -0x1.f0b2p-13f, -0x1.33802p-14f,
+          -0x1.74a0a4p-16f, -0x1.bc410ep-18f, -0x1.0576fcp-19f, -0x1.30e228p-21f
       },
       {
-          0x1.bab938p-10f, -0x1.d70d8cp-3f, -0x1.059cbcp-3f, 0x1.6f2486p-6f, 0x1.5258eap-5f, 0x1.242bd2p-7f,
-          -0x1.891d9ep-14f, -0x1.528baep-11f, -0x1.5053b6p-12f, -0x1.01c8a2p-13f, -0x1.6372dap-15f, -0x1.ce7f16p-17f,
-          -0x1.22bebep-18f, -0x1.64b54cp-20f, -0x1.ac16acp-22f, -0x1.fb69c2p-24f
+          -0x1.a4b8bap-2f, -0x1.31327ap-3f, 0x1.7d2c6ap-4f, 0x1.56c18ap-3f, 0x1.82294p-4f, 0x1.04728p-8f,
+          -0x1.1a0bdap-8f, -0x1.4abb14p-9f, -0x1.08fc96p-10f, -0x1.74bc46p-12f, -0x1.eaebe8p-14f, -0x1.368c8ep-15f,
+          -0x1.7e4452p-17f, -0x1.cd384ap-19f, -0x1.1203bap-20f, -0x1.41f42cp-22f
       },
       {
-          0x1.9e43fcp-3f, 0x1.456eap-8f, -0x1.83219ap-4f, -0x1.3b6e66p-5f, 0x1.40d194p-7f, 0x1.5250b6p-8f,
-          0x1.3b04d8p-11f, -0x1.2056f6p-14f, -0x1.2d8a4p-14f, -0x1.0e9e1ep-15f, -0x1.8fdc34p-17f, -0x1.0e4226p-18f,
-          -0x1.5ce934p-20f, -0x1.b413d6p-22f, -0x1.094328p-23f, -0x1.3d9324p-25f
+          0x1.ab327ap-15f, -0x1.d6e1ep-3f, -0x1.05a368p-3f, -0x1.9823bp-10f, 0x1.7bd52ap-5f, 0x1.0cc22cp-7f,
+          -0x1.6abcb8p-14f, -0x1.534c16p-11f, -0x1.51a906p-12f, -0x1.0246e2p-13f, -0x1.63dae4p-15f, -0x1.cf38ccp-17f,
+          -0x1.22ca9p-18f, -0x1.6401cep-20f, -0x1.abc85ep-22f, -0x1.fb1d6cp-24f
       },
       {
-          0x1.978c58p-3f, 0x1.7a7bdap-4f, 0x1.936586p-9f, -0x1.d6786p-6f, -0x1.9cdda4p-9f, 0x1.d8288p-10f,
-          0x1.7b2eccp-12f, 0x1.baed96p-16f, -0x1.3fb5dcp-17f, -0x1.ae6902p-18f, -0x1.66e14ep-19f, -0x1.feafap-21f,
-          -0x1.5759eap-22f, -0x1.b682c4p-24f, -0x1.0ee12p-25f, -0x1.48c58ap-27f
+          0x1.6ec4ccp-3f, -0x1.845998p-8f, -0x1.829e08p-4f, -0x1.cff732p-5f, 0x1.7ca388p-8f, 0x1.3fa03p-8f,
+          0x1.3c0c8p-11f, -0x1.224c1cp-14f, -0x1.2edb32p-14f, -0x1.0ee94ap-15f, -0x1.8fd74ap-17f, -0x1.0ea98p-18f,
+          -0x1.5ca65ap-20f, -0x1.b29f0ep-22f, -0x1.08af8ep-23f, -0x1.3d12c8p-25f
       },
       {
-          0x1.d37d14p-1f, 0x1.56d8ap-7f, 0x1.3f033ep-5f, -0x1.2f53cep-8f, -0x1.0b72d4p-8f, 0x1.60061p-12f,
-          0x1.1f12ecp-13f, 0x1.15ab2cp-16f, 0x1.d7422p-22f, -0x1.80dba8p-21f, -0x1.c235c6p-22f, -0x1.b99f88p-23f,
-          -0x1.155402p-24f, -0x1.62ef2cp-26f, -0x1.c3b8ccp-28f, -0x1.267854p-29f
+          0x1.a319aep-9f, 0x1.6aadacp-4f, 0x1.f3fc84p-9f, -0x1.f3a922p-6f, -0x1.fe5426p-8f, 0x1.ca3accp-10f,
+          0x1.853e1cp-12f, 0x1.d5168cp-16f, -0x1.394f0ap-17f, -0x1.addbb2p-18f, -0x1.672e52p-19f, -0x1.0245p-20f,
+          -0x1.58f3bap-22f, -0x1.b83622p-24f, -0x1.10cc3cp-25f, -0x1.4af5d2p-27f
       },
       {
-          0x1.5210d6p+1f, -0x1.8f970cp-5f, 0x1.a2d508p-7f, 0x1.16eea2p-9f, -0x1.e1f9e2p-10f, -0x1.285e14p-14f,
-          0x1.3fc4e2p-15f, 0x1.a7a252p-18f, 0x1.175daep-20f, 0x1.a96428p-25f, -0x1.6e1894p-26f, -0x1.6d21a4p-25f,
-          -0x1.0ce07ap-27f, -0x1.07045cp-28f, -0x1.99682ap-30f, -0x1.b29334p-32f
-      },
-      {
-          0x1.8073bap+1f, 0x1.06987p-3f, -0x1.436b0ep-4f, 0x1.6a488p-8f, -0x1.0213e6p-15f, -0x1.0784e4p-13f,
-          -0x1.44351ap-27f, 0x1.a52a7p-18f, 0x1.998566p-24f, -0x1.5cbbcep-22f, -0x1.30d762p-23f, 0x1.758e98p-25f,
-          -0x1.f9901ap-28f, -0x1.4a35d2p-29f, -0x1.c7f4bap-32f, -0x1.aa962ep-37f
+          -0x1.f99a6ep-5f, 0x1.9f44cep-7f, 0x1.140c1ep-5f, -0x1.c07b1ap-10f, -0x1.54b9bep-8f, 0x1.e2361ap-13f,
+          0x1.48d126p-13f, 0x1.86154ep-16f, 0x1.20c452p-20f, -0x1.cd3272p-21f, -0x1.0f9f88p-21f, -0x1.b54a58p-23f,
+          -0x1.34d638p-24f, -0x1.9b639ap-26f, -0x1.04fc84p-27f, -0x1.4357d4p-29f
       },
   };
 };

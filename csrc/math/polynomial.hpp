@@ -65,6 +65,24 @@ HALFWAVE_INLINE V polynomial_parts(V x, V index, const float (&c)[n][pieces], V&
   return high;
 }
 
+// In two parts, c[0] + c[1]*x exactly but for what follows it; c_low are second words of c[0] and c[1]. At a zero at x = 0 the
+// first word of c[0] is 0, and `constant - high` exact everywhere.
+template <class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V linear_parts(V x, V index, const float (&c)[n][pieces], const float (&c_low)[2][pieces], V& low) {
+  const V constant = lookup(c[0], index), slope = lookup(c[1], index);
+  const V high = fma(slope, x, constant);
+  const V rest = fma(slope, x, constant - high) + lookup(c_low[0], index);
+  low = fma(fma(polynomial_from<2>(x, index, c), x, lookup(c_low[1], index)), x, rest);
+  return high;
+}
+template <class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V linear_parts(V x, V index, const float (&c)[n][pieces], V& low) {
+  const V constant = lookup(c[0], index), slope = lookup(c[1], index);
+  const V high = fma(slope, x, constant);
+  low = fma(x * x, polynomial_from<2>(x, index, c), fma(slope, x, constant - high));
+  return high;
+}
+
 // The coefficients of first * polynomial(ratio * x), both powers of two.
 template <class T, size_t n>
 struct Coefficients {
