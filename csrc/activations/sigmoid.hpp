@@ -70,7 +70,7 @@ struct Silu {
     using T = typename V::Scalar;
     const auto by_formula = [&] {
       const LogisticTail<V> f(abs(x));
-      return near_root<SiluDerivativeRoot<T>>(-abs(x), gate_slope(f, f.a, V(0)));
+      return near_root<SiluDerivativeRoot<T>>(-abs(x), gate_slope(f, f.a));
     };
     if constexpr (sizeof(T) == 4)
       return mirrored(x, by_pieces<SiluSlope<T>>(abs(x), by_formula));

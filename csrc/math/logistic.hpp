@@ -120,8 +120,18 @@ HALFWAVE_INLINE V quick_gate(V x, V m, const LogisticTail<V>& f) {
 }
 
 // The derivative of x * sigmoid(t) at t = -a is sigmoid(-a) * (1 - v * sigmoid(a)), with v = -x * dt/dx; at a it is 1 minus
-// that. Written as u * q * (b + v*u*q), b = 1 - v, with what each step loses added at the end, for it cancels; v is given as
-// v + v_low.
+// that. Written as u * q * (b + v*u*q), b = 1 - v, with what each step loses added at the end, for it cancels. Where it does,
+// b is exact.
+template <class V>
+HALFWAVE_INLINE V gate_slope(const LogisticTail<V>& f, V v) {
+  const V b = V(1) - v;
+  const V k = v * f.u;
+  const V z = k * f.q;
+  const V sum = b + z;
+  const V low = fma(f.correction, sum + z, (z - (sum - b)) + fms(k, f.q, z));
+  return fma(f.q, sum, f.q * low) * f.u;
+}
+// The same for v + v_low.
 template <class V>
 HALFWAVE_INLINE V gate_slope(const LogisticTail<V>& f, V v, V v_low) {
   const V b = V(1) - v;
@@ -138,11 +148,13 @@ HALFWAVE_INLINE V gate_slope(const LogisticTail<V>& f, V v, V v_low) {
 template <class Root, class V>
 HALFWAVE_INLINE V near_root(V x, V far) {
   const V d = x - V(Root::root), slope = V(Root::slope[0]);
+  const auto close = abs(d) < V(Root::radius);
+  if (!any(close)) return far;
   V low = V(Root::value);
   if constexpr (requires { Root::slope_low; }) low = fma(d, V(Root::slope_low), low);
   const V linear = d * slope;
   const V near = linear + fma(d * d, polynomial_from<1>(d, Root::slope), fms(d, slope, linear) + low);
-  return select(abs(d) < V(Root::radius), near, far);
+  return select(close, near, far);
 }
 // The same at x + x_low.
 template <class Root, class V>
