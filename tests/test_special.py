@@ -484,6 +484,24 @@ def test_second_derivative_of_swish_with_the_largest_beta(dtype: type[np.floatin
     np.testing.assert_allclose(hw.swish.second_derivative(x, beta), expected, rtol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", [c for c in CASES if c.name == "laplace"], ids=str)
+def test_laplace_with_a_tiny_sigma(case: Case, dtype: str) -> None:
+    """What is divided by sigma may overflow before the exponential makes it small, and what a division leaves underflow."""
+    fmt = FORMATS[dtype]
+    info = np.finfo(dtype)
+    sigmas = [info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny / 1000, info.tiny * 3, info.tiny**0.5 / 3]
+    multiples = [0, 1e-3, 1.3, 5, 13, 20.1, 38.5, 54.1, 54.7, 66.5, 70]
+    for sigma in np.array(sigmas, dtype):
+        x = sigma * np.array([*multiples, *(-m for m in multiples)], dtype)
+        for name in hw.instruction_sets():
+            with instruction_set(name):
+                results = case(x, fmt.dtype.type(0), sigma)
+            for at, result in zip(x, results, strict=True):
+                found = exact_error(result, case.exact(at, 0, sigma), fmt)
+                assert found <= case.ufunc.error_bound[dtype], (at, sigma, result)
+
+
 @pytest.mark.parametrize("name", [n for n, f in hw.functions().items() if f.second_derivative])
 def test_second_derivative_of_a_straight_piece_is_positive_zero(name: str) -> None:
     """With the default parameters, on every piece that is a straight line for good."""

@@ -78,18 +78,28 @@ struct Laplace {
       .second_derivative = {0.51f, 3.5},
   };
 
-  // (x - mu) / sigma = w + low
+  // (x - mu) / sigma = w + low. A tiny sigma is taken 2^lift times as large, and x - mu with it: what a division leaves would
+  // underflow, and the density, which has sigma in its denominator, overflow before the exponential makes it small.
   template <class V>
   struct Standardised {
-    V w, low;
-    HALFWAVE_INLINE Standardised(V x, V mu, V sigma) {
-      const V range = V(sizeof(typename V::Scalar) == 4 ? 20 : 54);  // the density is 0 beyond for every sigma
-      const V d = x - mu;
+    using T = typename V::Scalar;
+    static constexpr int lift = sizeof(T) == 4 ? 100 : 600;
+    static constexpr T range = sizeof(T) == 4 ? 21 : 67;  // beyond, density and second derivative are 0 for every sigma
+    V w, low, sigma;
+    typename V::Mask tiny;
+
+    HALFWAVE_INLINE Standardised(V x, V mu, V given)
+        : sigma(given), tiny(given < V(sizeof(T) == 4 ? 0x1p-60 : 0x1p-500)) {
+      V d = x - mu;
       const V shifted = d - x;
-      const V d_low = (x - (d - shifted)) - (mu + shifted);
+      V d_low = (x - (d - shifted)) - (mu + shifted);
+      if (any(tiny)) [[unlikely]] {
+        const V scale = select(tiny, V(T(sizeof(T) == 4 ? 0x1p100 : 0x1p600)), V(1));
+        sigma = sigma * scale, d = d * scale, d_low = d_low * scale;
+      }
       const V exact = d / sigma;
-      w = clip_magnitude(exact, sizeof(typename V::Scalar) == 4 ? 20 : 54);
-      low = select(abs(exact) < range, (fnma(exact, sigma, d) + d_low) / sigma, V(0));
+      w = clip_magnitude(exact, range);
+      low = select(abs(exact) < V(range), (fnma(exact, sigma, d) + d_low) / sigma, V(0));
     }
   };
 
@@ -106,32 +116,41 @@ struct Laplace {
     }
   }
 
-  // The density times `factor`: factor * k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts.
-  template <class V>
-  static HALFWAVE_INLINE V density(V factor, V x, V mu, V sigma) {
-    using K = NormalPdf<typename V::Scalar>;
-    const Standardised<V> s(x, mu, sigma);
-    const V a = V(K::scale) / sigma;
+  // factor times the density, k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts. Where sigma is tiny, `lifts` divisions
+  // by it, here and in the factor, are by the one that is too large: the exponential makes up for that.
+  template <int lifts = 1, class V>
+  static HALFWAVE_INLINE V density(V factor, const Standardised<V>& s) {
+    using T = typename V::Scalar;
+    using K = NormalPdf<T>;
+    const V multiple = V(K::scale) / s.sigma;
     const V half = V(-0.5f) * s.w;
     const V exponent = half * s.w;
-    const V a_low = fma(fnma(a, sigma, V(K::scale)), V(1 / K::scale), V(K::log_low));
-    return times_exp(a * factor, exponent, fnma(s.w, s.low, fms(half, s.w, exponent)) + a_low);
+    const V multiple_low = fma(fnma(multiple, s.sigma, V(K::scale)), V(1 / K::scale), V(K::log_low));
+    const V low = fnma(s.w, s.low, fms(half, s.w, exponent)) + multiple_low;
+    const V y = times_exp(multiple * factor, exponent, low);
+    if (!any(s.tiny)) return y;
+    constexpr int lift = lifts * Standardised<V>::lift;
+    const V lent = V(lift * Reduction<T>::ln2_high), sum = exponent + lent;
+    const V lost = exact_sum_low(exponent, lent, sum) + V(lift * Reduction<T>::ln2_low);
+    return select(s.tiny, times_exp(multiple * factor, sum, low + lost), y);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V mu, V sigma) {
-    return product(g, density(V(1), x, mu, sigma));
+    return product(g, density(V(1), Standardised<V>(x, mu, sigma)));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V mu, V sigma) {
-    terms[0] = product(g, -density(V(1), x, mu, sigma));
-    terms[1] = product(g, -density(Standardised<V>(x, mu, sigma).w, x, mu, sigma));
+    const Standardised<V> s(x, mu, sigma);
+    terms[0] = product(g, -density(V(1), s));
+    terms[1] = product(g, -density(s.w, s));
   }
   static HALFWAVE_INLINE Wide second_derivative(Wide x, Wide mu, Wide sigma) {
     const Standardised<Wide> s(x, mu, sigma);
-    const Wide ratio = s.w / sigma;
-    const Wide lost = (fnma(ratio, sigma, s.w) + s.low) / s.w;  // of the factor, relative to it
-    const Wide y = density(-ratio, x, mu, sigma);
-    return fma(y, select(abs(lost) < Wide(1), lost, Wide(0)), y);
+    const Wide ratio = s.w / s.sigma;
+    const Wide lost = (fnma(ratio, s.sigma, s.w) + s.low) / s.w;  // of the factor, relative to it
+    const Wide y = density<2>(-ratio, s);
+    const auto correctable = (abs(lost) < Wide(1)) & (abs(y) > Wide(0)) & (abs(y) <= largest_finite<Wide>());
+    return select(correctable, fma(y, lost, y), y);
   }
 
  private:

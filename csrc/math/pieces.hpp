@@ -106,6 +106,13 @@ HALFWAVE_INLINE V positive_sum_low(V a, V b, V sum) {
   return min(a, b) - (sum - max(a, b));
 }
 
+// a + b - sum for sum = a + b as rounded, exactly, whichever is larger.
+template <class V>
+HALFWAVE_INLINE V exact_sum_low(V a, V b, V sum) {
+  const V b_in_sum = sum - a;
+  return (a - (sum - b_in_sum)) + (b - b_in_sum);
+}
+
 // NaN where `bound` is NaN, else x: a bound that is not a number makes every comparison with it meaningless.
 template <class V>
 HALFWAVE_INLINE V nan_from(V bound, V x) {
