@@ -22,13 +22,13 @@ struct Sigmoid {
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
       .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward_from_output = {2, 2, Doubt::never},
+      .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::exact_is_before},
   };
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    return logistic(x);
+    return quick_logistic(x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
@@ -352,7 +352,7 @@ struct Tanh {
                      "derivative with it",
       .forward = {1.1f, 1, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward_from_output = {2, 2, Doubt::never},
+      .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 

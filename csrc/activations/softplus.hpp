@@ -23,9 +23,9 @@ struct Softplus {
       .domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
-      .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
-      .backward_from_output = {2, 2, Doubt::never},
+      .forward = {1.75f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
 
@@ -39,7 +39,7 @@ struct Softplus {
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
     const auto steeper_derivative = [&]() HALFWAVE_INLINE_LAMBDA {
       const Exponent<V> e(beta, x);
-      return logistic_from(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+      return logistic(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
     };
     return g * unless_one(beta, steeper_derivative, [&]() HALFWAVE_INLINE_LAMBDA { return logistic(x); });
   }
@@ -104,9 +104,9 @@ struct LogSigmoid {
       .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .forward = {1.05f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
-      .backward_from_output = {2, 2, Doubt::never},
+      .backward_from_output = {1, 2, Doubt::never},
       .second_derivative = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
 
@@ -116,7 +116,7 @@ struct LogSigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return g * logistic(-x);
+    return g * quick_logistic(-x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -138,7 +138,7 @@ struct Mish {
           "4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x)",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
       .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::at_normal_midpoints},
+      .backward = {1.25f, 2, Doubt::at_normal_midpoints},
       .second_derivative = {0.51f, 3.5},
   };
 
@@ -249,14 +249,6 @@ struct Mish {
     const Wide far = fma(q, power, fma(q, power_low, q_low * power)) * Wide(4 * Range::unscale);
     return near_root<MishSecondDerivativeLowerRoot<double>>(x,
                                                             near_root<MishSecondDerivativeUpperRoot<double>>(x, far));
-  }
-
- private:
-  // a + b - s for s = a + b as rounded, exactly, whichever is larger.
-  template <class V>
-  static HALFWAVE_INLINE V exact_sum_low(V a, V b, V s) {
-    const V b_in_s = s - a;
-    return (a - (s - b_in_s)) + (b - b_in_s);
   }
 };
 

@@ -80,18 +80,23 @@ struct LogisticTail {
   }
 };
 
-// sigmoid(x): sigmoid(x) + sigmoid(-x) = 1. In float speed comes first, below 2 ULP; correcting the quotient makes that 0.9,
-// and takes a third longer.
+// sigmoid(x): sigmoid(x) + sigmoid(-x) = 1.
 template <class V>
-HALFWAVE_INLINE V logistic_from(V x, const LogisticTail<V>& f) {
-  if constexpr (sizeof(typename V::Scalar) == 4)
-    return mirrored(x, f.u / f.rounded);
-  else
-    return mirrored(x, f.quotient() * f.u);
+HALFWAVE_INLINE V logistic(V x, const LogisticTail<V>& f) {
+  return mirrored(x, f.quotient() * f.u);
 }
 template <class V>
 HALFWAVE_INLINE V logistic(V x) {
-  return logistic_from(x, LogisticTail<V>(abs(x)));
+  return logistic(x, LogisticTail<V>(abs(x)));
+}
+// The same, in float below 2 ULP and a third faster.
+template <class V>
+HALFWAVE_INLINE V quick_logistic(V x) {
+  const LogisticTail<V> f(abs(x));
+  if constexpr (sizeof(typename V::Scalar) == 4)
+    return mirrored(x, f.u / f.rounded);
+  else
+    return logistic(x, f);
 }
 
 // e^-a / (1 + e^-a)^2 times `factor`, a power of two: with z = 1 - uq (= 1/(1 + e^-a)) it is u * q * z, and
