@@ -72,7 +72,7 @@ void run_integers(const Operation& op, char* const* operands, const ptrdiff_t* s
   const bool written_in_place = !streaming && is_packed<T>(operands[output], strides[output]);
   const bool direct = read_in_place && written_in_place;
   const size_t most = varying ? chunk : direct ? n : piece;
-  size_t m = first_piece<T>(operands[output], n, most, streaming || (direct && n >= many));
+  size_t m = first_piece(operands[output], sizeof(T), n, most, streaming || (direct && n >= many));
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
     for (int k = 1; k < output; ++k) {

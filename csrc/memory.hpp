@@ -144,11 +144,10 @@ void deliver(char* to, ptrdiff_t stride, const T* results, size_t n, bool stream
 // From so many elements on it pays to let stores begin with a line of the cache, each of them being then in one line only.
 constexpr size_t many = 2048;
 
-// How many of n elements make the first piece: `most` or, where stores go by lines, those before the first line that is
-// all theirs.
-template <class T>
-size_t first_piece(const char* to, size_t n, size_t most, bool by_lines) {
-  const size_t missing = (line - reinterpret_cast<uintptr_t>(to) % line) % line / sizeof(T);
+// How many of n elements, `stride` bytes apart, make the first piece: `most` or, where stores go by lines, those before the
+// first line that is all theirs.
+HALFWAVE_INLINE size_t first_piece(const char* to, ptrdiff_t stride, size_t n, size_t most, bool by_lines) {
+  const size_t missing = (line - reinterpret_cast<uintptr_t>(to) % line) % line / size_t(stride);
   const size_t piece = by_lines && missing != 0 ? missing : most;
   return n < piece ? n : piece;
 }

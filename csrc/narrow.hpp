@@ -478,7 +478,7 @@ void narrow_uniform(const Operation& op, char* const* operands, const ptrdiff_t*
   uint16_t buffers[max_operands][chunk];
   uint16_t* out[max_outputs];
   const size_t most = packed && !streaming ? n : chunk;
-  size_t m = first_piece<uint16_t>(operands[inputs], n, most, streaming || (packed && n >= many));
+  size_t m = first_piece(operands[inputs], sizeof(uint16_t), n, most, streaming || (packed && n >= many));
   for (size_t i = 0; i < n; i += m, m = n - i < most ? n - i : most) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
     for (int k = 0; k < op.data; ++k) from.data[k] = source(at(k), strides[k], m, buffers[k]);
@@ -502,7 +502,7 @@ void narrow_varying(const Operation& op, char* const* operands, const ptrdiff_t*
   for (int k = 0; k < op.parameters; ++k) from.parameters[k] = parameters[k];
   for (int k = 0; k < inputs; ++k) in[k] = buffers[k];
   for (int k = 0; k < op.outputs; ++k) out[k] = buffers[inputs + k];
-  size_t m = first_piece<uint16_t>(operands[inputs], n, chunk, streaming);
+  size_t m = first_piece(operands[inputs], sizeof(uint16_t), n, chunk, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     const size_t padded = (m + pair - 1) / pair * pair;
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };

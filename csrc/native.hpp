@@ -35,7 +35,9 @@ void run_native(const Operation& op, char* const* operands, const ptrdiff_t* str
   }
 
   alignas(64) T buffers[max_operands][chunk];
-  size_t m = first_piece<T>(operands[inputs], n, chunk, streaming);
+  // With two operands that lie alike, the loads too are then in one line each.
+  const bool by_twos = strides[inputs] == 2 * item && n >= many;
+  size_t m = first_piece(operands[inputs], by_twos ? 2 * item : item, n, chunk, streaming || by_twos);
   for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
     for (int k = 0; k < inputs; ++k) {

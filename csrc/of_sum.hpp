@@ -54,7 +54,7 @@ void native_of_sum(const Operation& op, char* const* operands, const ptrdiff_t* 
   alignas(64) T buffers[max_operands][chunk];
   alignas(64) T sums[chunk];
   const T* in[max_operands];
-  size_t m = first_piece<T>(operands[names.output], n, chunk, streaming);
+  size_t m = first_piece(operands[names.output], sizeof(T), n, chunk, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
     const auto from = [&](int k, bool one) { return source(at(k), strides[k], one ? 1 : m, buffers[k]); };
@@ -129,7 +129,7 @@ void narrow_of_sum(const Operation& op, char* const* operands, const ptrdiff_t* 
   for (int k = 0; k < names.inputs; ++k) in[k] = buffers[names.place(k)];
   for (int k = names.on_x.data; k < names.inputs && !varying; ++k)
     order_chunk<Format>(buffers[names.place(k)], operands[names.place(k)], 0, n < chunk ? n : chunk);
-  size_t m = first_piece<uint16_t>(operands[names.output], n, chunk, streaming);
+  size_t m = first_piece(operands[names.output], sizeof(uint16_t), n, chunk, streaming);
   for (size_t i = 0; i < n; i += m, m = n - i < chunk ? n - i : chunk) {
     const size_t padded = (m + pair - 1) / pair * pair;
     const auto at = [&](int k) { return operands[k] + ptrdiff_t(i) * strides[k]; };
