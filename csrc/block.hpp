@@ -143,7 +143,7 @@ struct CurvatureOf<A> {
 template <class Curvature, int parameters_>
 struct SecondDerivative {
   using Formula = Curvature;
-  static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1;
+  static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1, factors = 0;
   static constexpr int unroll = 2;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
@@ -258,20 +258,30 @@ constexpr bool is_computed_in_float(std::index_sequence<i...>) {
   return requires(Vec<float> v) { Op::Formula::second_derivative((static_cast<void>(i), v)...); };
 }
 
-// 16-bit results are made of its floats: no kernel more.
+template <class A>
+constexpr bool shares_curvature = requires { typename A::Curvature; };
+
+// 16-bit results are made of its floats, no kernel more, but where many activations share one.
 template <class A>
 constexpr Operation second_derivative() {
   using Op = SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>;
   constexpr Bound bound = A::info.second_derivative;
   constexpr bool varying = Op::parameters != 0;
+  constexpr Undecided of_float16 = undecided(bound, bound.float16, 0),
+                      of_bfloat16 = undecided(bound, bound.bfloat16, 0);
   Operation o{Op::data, Op::parameters, Op::outputs};
   o.f64 = blocks<Op, double>();
   if constexpr (is_computed_in_float<Op>(std::make_index_sequence<Op::operands>{}))
     o.f32 = blocks<Op, float>();
   else
     o.f32 = {{block_in_double<Op, false>}, {block_in_double<Op, varying>}};
-  o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, undecided(bound, bound.float16, 0)>::round};
-  o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, undecided(bound, bound.bfloat16, 0)>::round};
+  if constexpr (shares_curvature<A>) {
+    o.f16 = narrow_kernel<Op, Float16, of_float16>();
+    o.bf16 = narrow_kernel<Op, BFloat16, of_bfloat16>();
+  } else {
+    o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, of_float16>::round};
+    o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, of_bfloat16>::round};
+  }
   return o;
 }
 

@@ -352,27 +352,35 @@ struct Group {
   Vec<float> results[Op::outputs][pairs][2];
 };
 
+// f(0), …, f(n - 1). A loop that the compiler does not unroll would send vectors through memory.
+template <int n, class F>
+HALFWAVE_INLINE void unrolled(F f) {
+  if constexpr (n > 0) {
+    unrolled<n - 1>(f);
+    f(n - 1);
+  }
+}
+
 // Computes a group from element i on, and looks at factors.
 template <class Op, class Format, Undecided undecided, int pairs>
 HALFWAVE_INLINE void compute_group(const uint16_t* const* source, const Vec<float>* parameters, size_t i,
                                    Magnitudes& largest, Group<Op, pairs>& group) {
   using V = Vec<float>;
-  for (int p = 0; p < pairs; ++p) {
-    V in[2][Op::operands], out[2][Op::outputs];
+  unrolled<pairs>([&](int p) HALFWAVE_INLINE_LAMBDA {
+    V data[Op::data][2];
     for (int k = 0; k < Op::data; ++k) {
-      V both[2];
-      Format::load(source[k] + i + p * pair, both);
-      in[0][k] = both[0];
-      in[1][k] = both[1];
+      Format::load(source[k] + i + p * pair, data[k]);
       if (undecided.vanishing && (Op::factors >> k & 1) != 0)
         largest = max(largest, Magnitudes::load(source[k] + i + p * pair));
     }
-    for (int u = 0; u < 2; ++u) {
-      for (int k = 0; k < Op::parameters; ++k) in[u][Op::data + k] = parameters[k];
-      Op::compute(in[u], out[u]);
-      for (int k = 0; k < Op::outputs; ++k) group.results[k][p][u] = out[u][k];
-    }
-  }
+    unrolled<2>([&](int u) HALFWAVE_INLINE_LAMBDA {
+      V in[Op::operands], out[Op::outputs];
+      for (int k = 0; k < Op::data; ++k) in[k] = data[k][u];
+      for (int k = 0; k < Op::parameters; ++k) in[Op::data + k] = parameters[k];
+      Op::compute(in, out);
+      for (int k = 0; k < Op::outputs; ++k) group.results[k][p][u] = out[k];
+    });
+  });
 }
 
 // Elements of which is noted which ones are undecided, before those are computed again: to branch for each of them sooner
@@ -421,18 +429,18 @@ HALFWAVE_INLINE void narrow_groups(const Operation& op, const NarrowOperands& fr
       compute_group<Op, Format, undecided, pairs>(source, parameters, i, largest, to);
     };
     const auto round = [&](size_t i, const Group<Op, pairs>& computed) HALFWAVE_INLINE_LAMBDA {
-      for (int k = 0; k < Op::outputs; ++k)
-        for (int p = 0; p < pairs; ++p) {
-          const Vec<float>* both = computed.results[k][p];
-          if constexpr (undecided.margin >= 0) close[k][i / pair + p] = Rounding<Format, undecided>::close(both);
-          Format::store(target[k] + i + p * pair, both, undecided.exact);
-        }
+      unrolled<Op::outputs * pairs>([&](int j) HALFWAVE_INLINE_LAMBDA {
+        const int k = j / pairs, p = j % pairs;
+        const Vec<float>* both = computed.results[k][p];
+        if constexpr (undecided.margin >= 0) close[k][i / pair + p] = Rounding<Format, undecided>::close(both);
+        Format::store(target[k] + i + p * pair, both, undecided.exact);
+      });
     };
-    Group<Op, pairs> before, next;
-    compute(0, before);
-    for (size_t i = group; i < m; i += group) {
+    // What the first round stores is overwritten by the second one.
+    Group<Op, pairs> before{}, next;
+    for (size_t i = 0; i < m; i += group) {
       compute(i, next);
-      round(i - group, before);
+      round(i == 0 ? 0 : i - group, before);
       before = next;
     }
     round(m - group, before);
