@@ -34,13 +34,15 @@ constexpr int unroll_of() {
 constexpr Undecided undecided(Bound bound, Doubt doubt, int factors) {
   const bool midpoints = doubt == Doubt::at_midpoints || doubt == Doubt::at_normal_midpoints;
   Undecided r;
-  r.margin = doubt == Doubt::near_midpoints ? int(bound.f32) : midpoints ? 0 : -1;
+  const bool nearby = doubt == Doubt::near_midpoints || doubt == Doubt::near_normal_midpoints;
+  r.margin = nearby ? int(bound.f32) : midpoints ? 0 : -1;
   r.subnormal = doubt == Doubt::near_midpoints || doubt == Doubt::at_midpoints;
   r.vanishing = doubt != Doubt::never && doubt != Doubt::not_rounded && factors != 0;
   r.exact = doubt == Doubt::never || doubt == Doubt::beyond_range ? Exact::there
             : doubt == Doubt::not_rounded                         ? Exact::kept
             : doubt == Doubt::exact_is_beyond                     ? Exact::beyond
             : doubt == Doubt::exact_is_before                     ? Exact::before
+            : doubt == Doubt::exact_is_above                      ? Exact::above
                                                                   : Exact::elsewhere;
   return r;
 }

@@ -25,6 +25,7 @@ enum class Exact : uint8_t {
   elsewhere,  // there are no midpoints
   beyond,     // farther from zero
   before,     // nearer to it
+  above,      // greater, as x/2 + c*x*x is near 0
 };
 
 // A format loads and stores two vectors at a time. A factor above `safe` may bring back bits that the other one, far below
@@ -49,6 +50,8 @@ struct Float16 {
   static HALFWAVE_INLINE Vec<float> off_midpoint(Vec<float> a, Exact exact) {
     if (exact == Exact::beyond) return fma(a, Vec<float>(0x1p-24f), a);
     if (exact == Exact::before) return a * Vec<float>(1 - 0x1p-24f);
+    const Vec<float> half_of_smallest(0x1p-25f);
+    if (exact == Exact::above) return select(a == half_of_smallest, Vec<float>(0x1.000002p-25f), a);
     return a;
   }
   // Numbers that are subnormal in float16 have fewer bits; scaled so that they are in float too, they drop as many as all.
@@ -68,6 +71,8 @@ struct BFloat16 {
       store_bfloats(p, v[0], v[1]);
     else if (exact == Exact::kept)
       keep_bfloats(p, v[0], v[1]);
+    else if (exact == Exact::above)
+      store_bfloats_ties_up(p, v[0], v[1]);
     else
       store_bfloats_without_ties(p, v[0], v[1], exact != Exact::before);
   }

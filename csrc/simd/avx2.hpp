@@ -201,6 +201,14 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
                     _mm256_add_epi32(_mm256_castps_si256(odd.v), half));
 }
 
+HALFWAVE_INLINE __m256i ties_up(Vec<float> a) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x8000)), _mm256_srai_epi32(bits, 31));
+}
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, ties_up(even), ties_up(odd));
+}
+
 template <int dropped>
 HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a, int margin) {
   const __m256i bits = _mm256_castps_si256(a.v);

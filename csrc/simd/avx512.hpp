@@ -180,6 +180,14 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
                                      _mm512_add_epi32(_mm512_castps_si512(odd.v), half)));
 }
 
+HALFWAVE_INLINE __m512i ties_up(Vec<float> a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x8000)), _mm512_srai_epi32(bits, 31));
+}
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  _mm512_storeu_si512(p, high_halves(ties_up(even), ties_up(odd)));
+}
+
 template <int dropped>
 HALFWAVE_INLINE __mmask16 near_midpoint(Vec<float> a, int margin) {
   const __m512i bits = _mm512_castps_si512(a.v), midpoint = _mm512_set1_epi32(INT32_MIN);

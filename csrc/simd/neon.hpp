@@ -224,6 +224,14 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
   store_high_halves(p, vaddq_u32(vreinterpretq_u32_f32(even.v), half), vaddq_u32(vreinterpretq_u32_f32(odd.v), half));
 }
 
+HALFWAVE_INLINE uint32x4_t ties_up(Vec<float> a) {
+  const int32x4_t bits = vreinterpretq_s32_f32(a.v);
+  return vreinterpretq_u32_s32(vaddq_s32(vaddq_s32(bits, vdupq_n_s32(0x8000)), vshrq_n_s32(bits, 31)));
+}
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, ties_up(even), ties_up(odd));
+}
+
 template <int dropped>
 HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a, int margin) {
   const uint32x4_t bits = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(uint32_t(margin)));

@@ -155,6 +155,12 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
   memcpy(p, both, sizeof both);
 }
 
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x8000 - (bits >> 31)) >> 16); };
+  const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
+  memcpy(p, both, sizeof both);
+}
+
 // Which numbers are at most `margin` units in the last place from a midpoint between two of a significand `dropped` bits
 // shorter: those whose lowest bits, moved to the top as a signed number, lie that little above the least of all.
 template <int dropped>
