@@ -34,13 +34,15 @@ constexpr int unroll_of() {
 constexpr Undecided undecided(Bound bound, Doubt doubt, int factors) {
   const bool midpoints = doubt == Doubt::at_midpoints || doubt == Doubt::at_normal_midpoints;
   Undecided r;
-  r.margin = doubt == Doubt::near_midpoints ? int(bound.f32) : midpoints ? 0 : -1;
+  const bool nearby = doubt == Doubt::near_midpoints || doubt == Doubt::near_normal_midpoints;
+  r.margin = nearby ? int(bound.f32) : midpoints ? 0 : -1;
   r.subnormal = doubt == Doubt::near_midpoints || doubt == Doubt::at_midpoints;
   r.vanishing = doubt != Doubt::never && doubt != Doubt::not_rounded && factors != 0;
   r.exact = doubt == Doubt::never || doubt == Doubt::beyond_range ? Exact::there
             : doubt == Doubt::not_rounded                         ? Exact::kept
             : doubt == Doubt::exact_is_beyond                     ? Exact::beyond
             : doubt == Doubt::exact_is_before                     ? Exact::before
+            : doubt == Doubt::exact_is_above                      ? Exact::above
                                                                   : Exact::elsewhere;
   return r;
 }
@@ -143,7 +145,7 @@ struct CurvatureOf<A> {
 template <class Curvature, int parameters_>
 struct SecondDerivative {
   using Formula = Curvature;
-  static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1;
+  static constexpr int data = 1, parameters = parameters_, operands = 1 + parameters_, outputs = 1, factors = 0;
   static constexpr int unroll = 2;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
@@ -258,20 +260,30 @@ constexpr bool is_computed_in_float(std::index_sequence<i...>) {
   return requires(Vec<float> v) { Op::Formula::second_derivative((static_cast<void>(i), v)...); };
 }
 
-// 16-bit results are made of its floats: no kernel more.
+template <class A>
+constexpr bool shares_curvature = requires { typename A::Curvature; };
+
+// 16-bit results are made of its floats, no kernel more, but where many activations share one.
 template <class A>
 constexpr Operation second_derivative() {
   using Op = SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>;
   constexpr Bound bound = A::info.second_derivative;
   constexpr bool varying = Op::parameters != 0;
+  constexpr Undecided of_float16 = undecided(bound, bound.float16, 0),
+                      of_bfloat16 = undecided(bound, bound.bfloat16, 0);
   Operation o{Op::data, Op::parameters, Op::outputs};
   o.f64 = blocks<Op, double>();
   if constexpr (is_computed_in_float<Op>(std::make_index_sequence<Op::operands>{}))
     o.f32 = blocks<Op, float>();
   else
     o.f32 = {{block_in_double<Op, false>}, {block_in_double<Op, varying>}};
-  o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, undecided(bound, bound.float16, 0)>::round};
-  o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, undecided(bound, bound.bfloat16, 0)>::round};
+  if constexpr (shares_curvature<A>) {
+    o.f16 = narrow_kernel<Op, Float16, of_float16>();
+    o.bf16 = narrow_kernel<Op, BFloat16, of_bfloat16>();
+  } else {
+    o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, of_float16>::round};
+    o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, of_bfloat16>::round};
+  }
   return o;
 }
 

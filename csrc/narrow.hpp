@@ -25,6 +25,7 @@ enum class Exact : uint8_t {
   elsewhere,  // there are no midpoints
   beyond,     // farther from zero
   before,     // nearer to it
+  above,      // greater, as x/2 + c*x*x is near 0
 };
 
 // A format loads and stores two vectors at a time. A factor above `safe` may bring back bits that the other one, far below
@@ -49,6 +50,8 @@ struct Float16 {
   static HALFWAVE_INLINE Vec<float> off_midpoint(Vec<float> a, Exact exact) {
     if (exact == Exact::beyond) return fma(a, Vec<float>(0x1p-24f), a);
     if (exact == Exact::before) return a * Vec<float>(1 - 0x1p-24f);
+    const Vec<float> half_of_smallest(0x1p-25f);
+    if (exact == Exact::above) return select(a == half_of_smallest, Vec<float>(0x1.000002p-25f), a);
     return a;
   }
   // Numbers that are subnormal in float16 have fewer bits; scaled so that they are in float too, they drop as many as all.
@@ -68,6 +71,8 @@ struct BFloat16 {
       store_bfloats(p, v[0], v[1]);
     else if (exact == Exact::kept)
       keep_bfloats(p, v[0], v[1]);
+    else if (exact == Exact::above)
+      store_bfloats_ties_up(p, v[0], v[1]);
     else
       store_bfloats_without_ties(p, v[0], v[1], exact != Exact::before);
   }
@@ -134,17 +139,11 @@ class Recomputation {
   HALFWAVE_INLINE Recomputation(const Operation& o, int k, const NarrowOperands& f, uint16_t* t)
       : op(o), output(k), from(f), to(t) {}
 
-  const Operation& operation() const { return op; }
-  const NarrowOperands& operands() const { return from; }
-
-  HALFWAVE_INLINE void add(size_t i) {
-    for (int k = 0; k < op.data; ++k) words[k][count] = from.data[k][i];
-    for (int k = 0; k < op.parameters; ++k) parameters[k][count] = from.parameters[k][from.varying ? i : 0];
-    places[count] = i;
-    ++count;
+  // Of the pair of vectors from element i on, those whose bits are set.
+  HALFWAVE_INLINE void add(size_t i, uint32_t found) {
+    if (found != 0) [[unlikely]]
+      add_each(i, found);
   }
-  // Whether there might be no room for all of so many elements more.
-  HALFWAVE_INLINE bool is_full(size_t more) const { return count + more > capacity; }
 
   HALFWAVE_NOINLINE void finish() {
     if (count == 0) return;
@@ -183,6 +182,16 @@ class Recomputation {
   size_t places[capacity];
   uint16_t words[max_data][capacity];
   float parameters[max_parameters][capacity];
+
+  HALFWAVE_NOINLINE void add_each(size_t first, uint32_t found) {
+    if (count + pair > capacity) finish();
+    for (; found != 0; found &= found - 1, ++count) {
+      const size_t i = first + Format::index(lowest_bit(found));
+      for (int k = 0; k < op.data; ++k) words[k][count] = from.data[k][i];
+      for (int k = 0; k < op.parameters; ++k) parameters[k][count] = from.parameters[k][from.varying ? i : 0];
+      places[count] = i;
+    }
+  }
 
   HALFWAVE_INLINE void run(const Row* operands, Row* results) {
     const double* in[max_operands];
@@ -229,74 +238,50 @@ HALFWAVE_INLINE bool has_large_factor(const Operation& op, const NarrowOperands&
 // Rounds float results of one output, which lie in the order of Format::load; n is a multiple of pair.
 template <class Format, Undecided undecided>
 class Rounding {
-  static constexpr int span = 4;  // pairs that are looked at together for an undecided element
-
-  static HALFWAVE_INLINE Closeness closeness(Vec<float> result) {
-    if constexpr (undecided.subnormal) result = Format::aligned(result);
-    return halfwave::closeness<Format::dropped>(result, undecided.margin);
-  }
-  static HALFWAVE_INLINE Vec<float>::Mask is_close(Closeness a) {
-    return a <= -0x8000 + (2 * undecided.margin << (16 - Format::dropped));
-  }
-
  public:
+  // Which elements of two vectors are close to a midpoint, bit by bit in the order of vectors.
+  static HALFWAVE_INLINE uint32_t close(const Vec<float>* both) {
+    uint32_t found = 0;
+    for (int u = 0; u < 2; ++u) {
+      Vec<float> result = both[u];
+      if constexpr (undecided.subnormal) result = Format::aligned(result);
+      found |= uint32_t(lane_bits(near_midpoint<Format::dropped>(result, undecided.margin))) << u * lanes;
+    }
+    return found;
+  }
+
   // `large`: whether there may be a large factor.
   static void round(const Operation& op, int output, const NarrowOperands& from, const float* results, bool large,
                     uint16_t* to, size_t n) {
     Recomputation<Format> again(op, output, from, to);
-    size_t i = 0;
-    for (; i + span * pair <= n; i += span * pair) round_span<span>(results, large, to, i, again);
-    for (; i < n; i += pair) round_span<1>(results, large, to, i, again);
+    for (size_t i = 0; i < n; i += pair) {
+      const Vec<float> both[2] = {Vec<float>::load(results + i), Vec<float>::load(results + i + lanes)};
+      uint32_t found = 0;
+      if constexpr (undecided.margin >= 0) found |= close(both);
+      if constexpr (undecided.vanishing)
+        if (large) [[unlikely]]
+          found |= vanished(op, from, both, i);
+      again.add(i, found);
+      Format::store(to + i, both, undecided.exact);
+    }
     if constexpr (undecided.any()) again.finish();
   }
 
  private:
-  template <int pairs>
-  static HALFWAVE_INLINE void round_span(const float* results, bool large, uint16_t* to, size_t first,
-                                         Recomputation<Format>& again) {
-    Vec<float> both[pairs][2];
-    for (int p = 0; p < pairs; ++p)
-      for (int u = 0; u < 2; ++u) both[p][u] = Vec<float>::load(results + first + (2 * p + u) * lanes);
-    bool doubtful = undecided.vanishing && large;
-    if constexpr (undecided.margin >= 0) {
-      Closeness nearest = Closeness::least();
-      for (int p = 0; p < pairs; ++p)
-        for (int u = 0; u < 2; ++u) nearest = min(nearest, closeness(both[p][u]));
-      doubtful |= any(is_close(nearest));
-    }
-    if (doubtful) [[unlikely]]
-      find<pairs>(results, first, again);
-    for (int p = 0; p < pairs; ++p) Format::store(to + first + p * pair, both[p], undecided.exact);
-    if constexpr (undecided.any())
-      if (again.is_full(span * pair)) [[unlikely]]
-        again.finish();
-  }
-
-  template <int pairs>
-  static HALFWAVE_NOINLINE void find(const float* results, size_t first, Recomputation<Format>& again) {
-    for (size_t i = first; i < first + pairs * pair; i += pair) {
-      const Vec<float> both[2] = {Vec<float>::load(results + i), Vec<float>::load(results + i + lanes)};
-      for (uint32_t found = find_in(again.operation(), again.operands(), both, i); found != 0; found &= found - 1)
-        again.add(i + Format::index(lowest_bit(found)));
-    }
-  }
-
-  // Of two vectors from element i on, which ones are undecided, bit by bit. It depends on nothing but the element.
-  static HALFWAVE_INLINE uint32_t find_in(const Operation& op, const NarrowOperands& from, const Vec<float>* both,
-                                          size_t i) {
+  // Which elements a large factor may bring back.
+  static HALFWAVE_INLINE uint32_t vanished(const Operation& op, const NarrowOperands& from, const Vec<float>* both,
+                                           size_t i) {
     uint32_t found = 0;
-    for (int u = 0; u < 2; ++u) {
-      if constexpr (undecided.margin >= 0) found |= uint32_t(lane_bits(is_close(closeness(both[u])))) << u * lanes;
-      if constexpr (undecided.vanishing && !Format::has_range_of_float)
-        found |= uint32_t(lane_bits(unordered(both[u], both[u]))) << u * lanes;
-    }
-    if constexpr (undecided.vanishing && Format::has_range_of_float)
+    if constexpr (Format::has_range_of_float) {
       for (int k = 0; k < op.data; ++k) {
         if (!op.is_factor(k)) continue;
         Vec<float> factor[2];
         Format::load(from.data[k] + i, factor);
         for (int u = 0; u < 2; ++u) found |= uint32_t(lane_bits(abs(factor[u]) > Vec<float>(0x1p8f))) << u * lanes;
       }
+    } else {
+      for (int u = 0; u < 2; ++u) found |= uint32_t(lane_bits(unordered(both[u], both[u]))) << u * lanes;
+    }
     return found;
   }
 };
@@ -335,7 +320,20 @@ HALFWAVE_NOINLINE void narrow_staged(const Operation& op, const NarrowOperands& 
   round_all<max_outputs>(op, from, results, true, to, n, Format::kernel(op).round);
 }
 
-// The same for any number of elements, each parameter being one value.
+// The same for any number of elements.
+template <class Format>
+HALFWAVE_NOINLINE void narrow_staged_by_chunks(const Operation& op, const NarrowOperands& from, uint16_t* const* to,
+                                               size_t n) {
+  NarrowOperands part = from;
+  uint16_t* target[max_outputs];
+  for (size_t first = 0; first < n; first += chunk) {
+    for (int k = 0; k < op.data; ++k) part.data[k] = from.data[k] + first;
+    for (int k = 0; k < op.outputs; ++k) target[k] = to[k] + first;
+    narrow_staged<Format>(op, part, target, n - first < chunk ? n - first : chunk);
+  }
+}
+
+// The same for a number that is no multiple of vectors, each parameter being one value.
 template <class Format>
 void narrow_block_in_float(const Operation& op, const NarrowOperands& from, uint16_t* const* out, size_t n) {
   NarrowOperands part = from;
@@ -353,74 +351,109 @@ void narrow_block_in_float(const Operation& op, const NarrowOperands& from, uint
   }
 }
 
-// Computes 2 * pairs vectors of each operand, and looks at factors; `deliver` takes two vectors of an output.
-template <class Op, class Format, Undecided undecided, int pairs, class Deliver>
-HALFWAVE_INLINE void narrow_group(const uint16_t* const* source, const Vec<float>* parameters, size_t i,
-                                  Magnitudes& largest, Deliver deliver) {
+// 2 * pairs vectors of each output.
+template <class Op, int pairs>
+struct Group {
+  Vec<float> results[Op::outputs][pairs][2];
+};
+
+// f(0), …, f(n - 1). A loop that the compiler does not unroll would send vectors through memory.
+template <int n, class F>
+HALFWAVE_INLINE void unrolled(F f) {
+  if constexpr (n > 0) {
+    unrolled<n - 1>(f);
+    f(n - 1);
+  }
+}
+
+// Computes a group from element i on, and looks at factors.
+template <class Op, class Format, Undecided undecided, int pairs>
+HALFWAVE_INLINE void compute_group(const uint16_t* const* source, const Vec<float>* parameters, size_t i,
+                                   Magnitudes& largest, Group<Op, pairs>& group) {
   using V = Vec<float>;
-  V out[pairs][2][Op::outputs];
-  for (int p = 0; p < pairs; ++p) {
-    V in[2][Op::operands];
+  unrolled<pairs>([&](int p) HALFWAVE_INLINE_LAMBDA {
+    V data[Op::data][2];
     for (int k = 0; k < Op::data; ++k) {
-      V both[2];
-      Format::load(source[k] + i + p * pair, both);
-      in[0][k] = both[0];
-      in[1][k] = both[1];
+      Format::load(source[k] + i + p * pair, data[k]);
       if (undecided.vanishing && (Op::factors >> k & 1) != 0)
         largest = max(largest, Magnitudes::load(source[k] + i + p * pair));
     }
-    for (int u = 0; u < 2; ++u) {
-      for (int k = 0; k < Op::parameters; ++k) in[u][Op::data + k] = parameters[k];
-      Op::compute(in[u], out[p][u]);
-    }
-  }
-  for (int p = 0; p < pairs; ++p)
-    for (int k = 0; k < Op::outputs; ++k) {
-      const V both[2] = {out[p][0][k], out[p][1][k]};
-      deliver(k, i + p * pair, both);
-    }
+    unrolled<2>([&](int u) HALFWAVE_INLINE_LAMBDA {
+      V in[Op::operands], out[Op::outputs];
+      for (int k = 0; k < Op::data; ++k) in[k] = data[k][u];
+      for (int k = 0; k < Op::parameters; ++k) in[Op::data + k] = parameters[k];
+      Op::compute(in, out);
+      for (int k = 0; k < Op::outputs; ++k) group.results[k][p][u] = out[k];
+    });
+  });
 }
 
-// n is a multiple of 2 * pairs vectors. Results that may be undecided are looked at in a second pass: in the first one, the
-// looking would wait for them in the processor's queues, in the place of the next elements.
+// Elements of which is noted which ones are undecided, before those are computed again: to branch for each of them sooner
+// would discard, one time in thousands, what the processor has begun of the next elements.
+constexpr size_t noted = 4096;
+
+// Computes again those of one output whose bits are set.
+template <class Format>
+HALFWAVE_NOINLINE void compute_again(const Operation& op, int output, const NarrowOperands& from, const uint32_t* close,
+                                     uint16_t* to, size_t n) {
+  constexpr size_t span = 4;
+  Recomputation<Format> again(op, output, from, to);
+  const size_t words = n / pair;
+  size_t j = 0;
+  for (; j + span <= words; j += span)
+    if ((close[j] | close[j + 1] | close[j + 2] | close[j + 3]) != 0) [[unlikely]]
+      for (size_t k = j; k < j + span; ++k) again.add(k * pair, close[k]);
+  for (; j < words; ++j) again.add(j * pair, close[j]);
+  again.finish();
+}
+
+// n is a multiple of 2 * pairs vectors. Results are rounded after the next group has been computed: then they do not wait
+// for each other in the processor's queues.
 template <class Op, class Format, Undecided undecided, int pairs>
 HALFWAVE_INLINE void narrow_groups(const Operation& op, const NarrowOperands& from, const Vec<float>* parameters,
                                    uint16_t* const* out, size_t n) {
   constexpr size_t group = pairs * pair;
-  constexpr size_t most = undecided.any() ? chunk : ~size_t(0) / group * group;
-  NarrowOperands part = from;
+  constexpr size_t most = undecided.any() ? noted : ~size_t(0) / group * group;
+  uint16_t kept[undecided.any() ? Op::data : 1][noted];  // what results would overwrite
+  uint32_t close[Op::outputs][noted / pair];
+  const uint16_t* source[Op::data];
   uint16_t* target[Op::outputs];
   for (size_t first = 0; first < n; first += most) {
     const size_t m = n - first < most ? n - first : most;
-    for (int k = 0; k < Op::data; ++k) part.data[k] = from.data[k] + first;
+    NarrowOperands part = from;
+    for (int k = 0; k < Op::data; ++k) part.data[k] = source[k] = from.data[k] + first;
     for (int k = 0; k < Op::outputs; ++k) target[k] = out[k] + first;
+    if constexpr (undecided.any())
+      for (int k = 0; k < Op::data; ++k)
+        for (int j = 0; j < Op::outputs; ++j)
+          if (part.data[k] == target[j])
+            part.data[k] = static_cast<const uint16_t*>(memcpy(kept[k], part.data[k], m * sizeof(uint16_t)));
+
     Magnitudes largest = Magnitudes::zero();
-    const auto compute = [&](auto deliver) HALFWAVE_INLINE_LAMBDA {
-      const uint16_t* source[Op::data];
-      for (int k = 0; k < Op::data; ++k) source[k] = part.data[k];
-      for (size_t i = 0; i < m; i += group)
-        narrow_group<Op, Format, undecided, pairs>(source, parameters, i, largest, deliver);
+    const auto compute = [&](size_t i, Group<Op, pairs>& to) HALFWAVE_INLINE_LAMBDA {
+      compute_group<Op, Format, undecided, pairs>(source, parameters, i, largest, to);
     };
-    if constexpr (undecided.margin < 0) {
-      uint16_t kept[undecided.vanishing ? Op::data : 1][chunk];  // what results would overwrite
-      if constexpr (undecided.vanishing)
-        for (int k = 0; k < Op::data; ++k)
-          for (int j = 0; j < Op::outputs; ++j)
-            if (part.data[k] == target[j])
-              part.data[k] = static_cast<const uint16_t*>(memcpy(kept[k], part.data[k], m * sizeof(uint16_t)));
-      compute([&](int k, size_t at, const Vec<float>* both)
-                  HALFWAVE_INLINE_LAMBDA { Format::store(target[k] + at, both, undecided.exact); });
-      if (undecided.vanishing && any_above(largest, Format::safe)) [[unlikely]]
-        narrow_staged<Format>(op, part, target, m);
-    } else {
-      alignas(64) float results[Op::outputs][chunk];
-      compute([&](int k, size_t at, const Vec<float>* both) HALFWAVE_INLINE_LAMBDA {
-        both[0].store(results[k] + at);
-        both[1].store(results[k] + at + lanes);
+    const auto round = [&](size_t i, const Group<Op, pairs>& computed) HALFWAVE_INLINE_LAMBDA {
+      unrolled<Op::outputs * pairs>([&](int j) HALFWAVE_INLINE_LAMBDA {
+        const int k = j / pairs, p = j % pairs;
+        const Vec<float>* both = computed.results[k][p];
+        if constexpr (undecided.margin >= 0) close[k][i / pair + p] = Rounding<Format, undecided>::close(both);
+        Format::store(target[k] + i + p * pair, both, undecided.exact);
       });
-      const bool large = undecided.vanishing && any_above(largest, Format::safe);
-      round_all<Op::outputs>(op, part, results, large, target, m, Rounding<Format, undecided>::round);
+    };
+    // What the first round stores is overwritten by the second one.
+    Group<Op, pairs> before{}, next;
+    for (size_t i = 0; i < m; i += group) {
+      compute(i, next);
+      round(i == 0 ? 0 : i - group, before);
+      before = next;
     }
+    round(m - group, before);
+
+    if (undecided.vanishing && any_above(largest, Format::safe)) [[unlikely]]
+      narrow_staged_by_chunks<Format>(op, part, target, m);
+    else if constexpr (undecided.margin >= 0)
+      for (int k = 0; k < Op::outputs; ++k) compute_again<Format>(op, k, part, close[k], target[k], m);
   }
 }
 

@@ -66,7 +66,18 @@ def least(case: Case, fmt: Format) -> str:
             decided = np.where(normal, decided, even)
         if not (decided != right).any():
             return name
-    for name, doubtful in ("at_normal_midpoints", normal), ("at_midpoints", midpoint):
+    raised = midpoint if fmt.name == "bfloat16" else np.abs(results) == fmt.smallest / 2
+    with np.errstate(all="ignore"):
+        moved = np.nextafter(results, np.where(raised, np.float32(np.inf), results))
+    if not (moved.astype(fmt.dtype).astype(np.float64) != right).any():
+        return "exact_is_above"
+    margin = np.uint32(case.ufunc.error_bound["float32"])
+    nearly = ((bits + margin - half) & (2 * half - 1)) <= 2 * margin
+    for name, doubtful in (
+        ("at_normal_midpoints", normal),
+        ("at_midpoints", midpoint),
+        ("near_normal_midpoints", nearly),
+    ):
         if not ((away != right) & ~doubtful).any():
             return name
     return "near_midpoints"

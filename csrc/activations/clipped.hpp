@@ -210,7 +210,7 @@ struct HardSwish {
       .curvature = "1/3 if -3 < x < 3 else 0",
       .kink = "The derivative at -3 is 0, at 3 it is 1. Below -3 the result is -0.0.",
       .source = "A. Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.",
-      .forward = {0.75f, 0.75f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {0.75f, 0.75f, Doubt::exact_is_above},
       .backward = {1, 1, Doubt::never},
       .second_derivative = {0.5, 0.5, Doubt::never, Doubt::beyond_range_away},
   };

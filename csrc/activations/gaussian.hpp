@@ -17,7 +17,7 @@ struct Gelu {
       .derivative = "Phi(x) + x * phi(x), phi the standard normal density",
       .curvature = "phi(x) * (2 - x**2)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {2, 2, Doubt::exact_is_above},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {3.25f, 4, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
@@ -74,7 +74,7 @@ struct Laplace {
                      {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
       .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
       .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
 

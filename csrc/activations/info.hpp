@@ -20,15 +20,17 @@ struct Condition {
 // Which float results, rounded once more, do not give the right 16-bit number for every 16-bit input, at the default
 // parameters and g = 1. Those are computed in double; the fewer they are, the faster are 16 bits.
 enum class Doubt : unsigned char {
-  near_midpoints,       // so near to a midpoint between two 16-bit numbers that their error may lead across
-  at_midpoints,         // midpoints alone
-  at_normal_midpoints,  // the same, but for those between subnormal numbers
-  beyond_range,         // none but a product with a large factor, if the other one vanishes in float
-  beyond_range_away,    // the same, and midpoints are rounded away from zero: faster in bfloat16
+  near_midpoints,         // so near to a midpoint between two 16-bit numbers that their error may lead across
+  near_normal_midpoints,  // the same, but for midpoints between subnormal numbers
+  at_midpoints,           // midpoints alone
+  at_normal_midpoints,    // the same, but for those between subnormal numbers
+  beyond_range,           // none but a product with a large factor, if the other one vanishes in float
+  beyond_range_away,      // the same, and midpoints are rounded away from zero: faster in bfloat16
   exact_is_beyond,  // the same; where float gives a midpoint, the exact result is farther from zero, with the default
   exact_is_before,  // parameters, or nearer to it: with others a result may be a hair more than half a unit off
-  never,            // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
-  not_rounded,      // none: the result has 16 bits, being one of the operands that have, or a constant
+  exact_is_above,  // the same, where it is greater; in float16, at the midpoint between 0 and the smallest number alone
+  never,           // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
+  not_rounded,     // none: the result has 16 bits, being one of the operands that have, or a constant
 };
 
 // The greatest error in units in the last place. 16-bit results are correctly rounded.

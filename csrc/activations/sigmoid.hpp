@@ -20,7 +20,7 @@ struct Sigmoid {
       .source = "P.-F. Verhulst, Notice sur la loi que la population suit dans son accroissement, 1838.",
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
-      .forward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range},
+      .forward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::exact_is_before},
@@ -54,7 +54,7 @@ struct Silu {
       .curvature = "s * (1 - s) * (2 - x * tanh(x / 2)), s = sigmoid(x)",
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
-      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {2, 2, Doubt::exact_is_above, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
@@ -96,7 +96,7 @@ struct Swish {
       .curvature = "beta * s * (1 - s) * (2 - beta * x * tanh(beta * x / 2)), s = sigmoid(beta * x)",
       .source = "P. Ramachandran, B. Zoph and Q. V. Le, Searching for activation functions, 2017, arXiv:1710.05941.",
       .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
-      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {2, 2, Doubt::exact_is_above, Doubt::at_normal_midpoints},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {3.5, 3.5, Doubt::beyond_range},
   };
@@ -194,7 +194,7 @@ struct QuickGelu {
       .derivative = "s * (1 + 1.702 * x * (1 - s)), s = sigmoid(1.702 * x)",
       .curvature = "1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {1.25f, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {1.25f, 2, Doubt::exact_is_above},
       .backward = {1.05f, 2, Doubt::beyond_range_away},
       .second_derivative = {3.25f, 3.5, Doubt::near_midpoints, Doubt::beyond_range_away},
   };
@@ -246,7 +246,7 @@ struct GeluTanh {
       .derivative = "s * (1 + x * (1 - s) * 2 * du/dx), s = sigmoid(2 * u)",
       .curvature = "s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
-      .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {2, 2, Doubt::at_midpoints, Doubt::exact_is_above},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };

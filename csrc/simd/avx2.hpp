@@ -201,19 +201,21 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
                     _mm256_add_epi32(_mm256_castps_si256(odd.v), half));
 }
 
-struct Closeness {
-  __m256i v;
-  static HALFWAVE_INLINE Closeness least() { return {_mm256_set1_epi16(0x7fff)}; }
-  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {_mm256_min_epi16(a.v, b.v)}; }
-  friend HALFWAVE_INLINE MaskFloat operator<=(Closeness a, int limit) {
-    const __m256i above = _mm256_set1_epi32((limit + 1) * (1 << 16));
-    return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(above, _mm256_slli_epi32(a.v, 16)))};
-  }
-};
-template <int dropped>
-HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+HALFWAVE_INLINE __m256i ties_up(Vec<float> a) {
   const __m256i bits = _mm256_castps_si256(a.v);
-  return {_mm256_slli_epi32(margin == 0 ? bits : _mm256_add_epi32(bits, _mm256_set1_epi32(margin)), 16 - dropped)};
+  return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x8000)), _mm256_srai_epi32(bits, 31));
+}
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, ties_up(even), ties_up(odd));
+}
+
+template <int dropped>
+HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a, int margin) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  const __m256i low =
+      _mm256_slli_epi32(margin == 0 ? bits : _mm256_add_epi32(bits, _mm256_set1_epi32(margin)), 32 - dropped);
+  const __m256i above = _mm256_set1_epi32(INT32_MIN + (2 * margin << (32 - dropped)) + 1);
+  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(above, low))};
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {

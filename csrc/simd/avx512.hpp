@@ -180,18 +180,20 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
                                      _mm512_add_epi32(_mm512_castps_si512(odd.v), half)));
 }
 
-struct Closeness {
-  __m512i v;
-  static HALFWAVE_INLINE Closeness least() { return {_mm512_set1_epi16(0x7fff)}; }
-  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {_mm512_min_epi16(a.v, b.v)}; }
-  friend HALFWAVE_INLINE __mmask16 operator<=(Closeness a, int limit) {
-    return _mm512_cmplt_epi32_mask(_mm512_slli_epi32(a.v, 16), _mm512_set1_epi32((limit + 1) * (1 << 16)));
-  }
-};
-template <int dropped>
-HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+HALFWAVE_INLINE __m512i ties_up(Vec<float> a) {
   const __m512i bits = _mm512_castps_si512(a.v);
-  return {_mm512_slli_epi32(margin == 0 ? bits : _mm512_add_epi32(bits, _mm512_set1_epi32(margin)), 16 - dropped)};
+  return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x8000)), _mm512_srai_epi32(bits, 31));
+}
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  _mm512_storeu_si512(p, high_halves(ties_up(even), ties_up(odd)));
+}
+
+template <int dropped>
+HALFWAVE_INLINE __mmask16 near_midpoint(Vec<float> a, int margin) {
+  const __m512i bits = _mm512_castps_si512(a.v), midpoint = _mm512_set1_epi32(INT32_MIN);
+  if (margin == 0) return _mm512_cmpeq_epi32_mask(_mm512_slli_epi32(bits, 32 - dropped), midpoint);
+  const __m512i low = _mm512_slli_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(margin)), 32 - dropped);
+  return _mm512_cmple_epi32_mask(low, _mm512_set1_epi32(INT32_MIN + (2 * margin << (32 - dropped))));
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {

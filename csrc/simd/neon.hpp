@@ -224,19 +224,19 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
   store_high_halves(p, vaddq_u32(vreinterpretq_u32_f32(even.v), half), vaddq_u32(vreinterpretq_u32_f32(odd.v), half));
 }
 
-struct Closeness {
-  int16x8_t v;
-  static HALFWAVE_INLINE Closeness least() { return {vdupq_n_s16(0x7fff)}; }
-  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return {vminq_s16(a.v, b.v)}; }
-  friend HALFWAVE_INLINE MaskFloat operator<=(Closeness a, int limit) {
-    const int32x4_t low = vshlq_n_s32(vreinterpretq_s32_s16(a.v), 16);
-    return {vcltq_s32(low, vdupq_n_s32((limit + 1) * (1 << 16)))};
-  }
-};
+HALFWAVE_INLINE uint32x4_t ties_up(Vec<float> a) {
+  const int32x4_t bits = vreinterpretq_s32_f32(a.v);
+  return vreinterpretq_u32_s32(vaddq_s32(vaddq_s32(bits, vdupq_n_s32(0x8000)), vshrq_n_s32(bits, 31)));
+}
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  store_high_halves(p, ties_up(even), ties_up(odd));
+}
+
 template <int dropped>
-HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
+HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a, int margin) {
   const uint32x4_t bits = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(uint32_t(margin)));
-  return {vreinterpretq_s16_u32(vshlq_n_u32(bits, 16 - dropped))};
+  const int32x4_t low = vreinterpretq_s32_u32(vshlq_n_u32(bits, 32 - dropped));
+  return {vcleq_s32(low, vdupq_n_s32(INT32_MIN + (2 * margin << (32 - dropped))))};
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {

@@ -155,19 +155,18 @@ HALFWAVE_INLINE void store_bfloats_without_ties(uint16_t* p, Vec<float> even, Ve
   memcpy(p, both, sizeof both);
 }
 
-// The lowest 16 bits of each lane, signed, as a measure of how near a number is to the midpoint between two of a significand
-// `dropped` bits shorter: -2^15 at a midpoint and, with a margin, 2^(16 - dropped) more for each unit in the last place
-// above the first that is within the margin.
-struct Closeness {
-  uint32_t v;
-  static HALFWAVE_INLINE Closeness least() { return {0x7fff}; }
-  static constexpr HALFWAVE_INLINE int16_t low(uint32_t bits) { return int16_t(uint16_t(bits)); }
-  friend HALFWAVE_INLINE Closeness min(Closeness a, Closeness b) { return low(a.v) < low(b.v) ? a : b; }
-  friend HALFWAVE_INLINE bool operator<=(Closeness a, int limit) { return low(a.v) <= limit; }
-};
+HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<float> odd) {
+  const auto rounded = [](uint32_t bits) { return uint16_t((bits + 0x8000 - (bits >> 31)) >> 16); };
+  const uint16_t both[2] = {rounded(Vec<float>::bits(even)), rounded(Vec<float>::bits(odd))};
+  memcpy(p, both, sizeof both);
+}
+
+// Which numbers are at most `margin` units in the last place from a midpoint between two of a significand `dropped` bits
+// shorter: those whose lowest bits, moved to the top as a signed number, lie that little above the least of all.
 template <int dropped>
-HALFWAVE_INLINE Closeness closeness(Vec<float> a, int margin) {
-  return {(Vec<float>::bits(a) + uint32_t(margin)) << (16 - dropped)};
+HALFWAVE_INLINE bool near_midpoint(Vec<float> a, int margin) {
+  const int32_t low = int32_t((Vec<float>::bits(a) + uint32_t(margin)) << (32 - dropped));
+  return low <= INT32_MIN + (2 * margin << (32 - dropped));
 }
 
 // One vector in the order of memory.
