@@ -140,7 +140,7 @@ struct HardSigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return gradient_where((x > V(-3)) & (x < V(3)), g, V(typename V::Scalar(1) / 6), x);
+    return gradient_where(abs(x) < V(3), g, V(typename V::Scalar(1) / 6), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -326,7 +326,7 @@ struct SparseSigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return gradient_where((x > V(-1)) & (x < V(1)), g, V(0.5f), x);
+    return gradient_where(abs(x) < V(1), g, V(0.5f), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
