@@ -165,6 +165,15 @@ HALFWAVE_INLINE size_t elements_to_alignment(const void* to, size_t n, bool stre
   return n < worthwhile * V::lanes ? 0 : missing / sizeof(typename V::Scalar);
 }
 
+// An operand k of a kernel's loop. GCC, which takes a load for cheap, would read it anew for each of its uses; what is in a
+// register it leaves there. Where registers are few only the last of several operands is worth one, for it is what selects
+// the piece of a function; of one operand a use in memory saves an instruction.
+template <class Op, class V>
+HALFWAVE_INLINE V loaded_in_loop(const typename V::Scalar* from, int k) {
+  const V v = V::load(from);
+  return V::has_many_registers || (Op::data > 1 && k == Op::data - 1) ? v.in_register() : v;
+}
+
 template <class Op, class T, bool varying>
 void block(const T* const* in, T* const* out, size_t n, bool streaming) {
   using V = Vec<T>;
@@ -196,7 +205,7 @@ void block(const T* const* in, T* const* out, size_t n, bool streaming) {
         for (int k = 0; k < loaded; ++k)
           for (size_t j = 0; j < group; j += line / sizeof(T)) prefetch_ahead(source[k] + i + j);
       for (int u = 0; u < Op::unroll; ++u) {
-        for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i + u * V::lanes);
+        for (int k = 0; k < loaded; ++k) operands[k] = loaded_in_loop<Op, V>(source[k] + i + u * V::lanes, k);
         Op::compute(operands, results[u]);
       }
       const auto each_result = [&](auto put) HALFWAVE_INLINE_LAMBDA {

@@ -66,7 +66,7 @@ struct ClippedRelu {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V ceiling) {
-    return pass((x > V(0)) & (x < ceiling), g, nan_from(ceiling, x));
+    return pass((x > V(0)) & (x < ceiling), g, nan_from_parameter(ceiling, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V ceiling) {
@@ -74,7 +74,7 @@ struct ClippedRelu {
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V ceiling) {
-    terms[0] = pass(x >= ceiling, g, nan_from(ceiling, x));
+    terms[0] = pass(x >= ceiling, g, nan_from_parameter(ceiling, x));
   }
   using Curvature = Linear<1>;
 };
@@ -104,7 +104,7 @@ struct HardTanh {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V low, V high) {
-    return pass((x > low) & (x < high), g, nan_from(low, nan_from(high, x)));
+    return pass((x > low) & (x < high), g, nan_from_parameter(low, nan_from_parameter(high, x)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V low, V high) {
@@ -112,7 +112,7 @@ struct HardTanh {
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V low, V high) {
-    const V nan = nan_from(low, nan_from(high, x));
+    const V nan = nan_from_parameter(low, nan_from_parameter(high, x));
     terms[0] = pass(x <= low, g, nan);
     terms[1] = pass(x >= high, g, nan);
   }
@@ -140,7 +140,7 @@ struct HardSigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return gradient_where((x > V(-3)) & (x < V(3)), g, V(typename V::Scalar(1) / 6), x);
+    return gradient_where(abs(x) < V(3), g, V(typename V::Scalar(1) / 6), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
@@ -326,7 +326,7 @@ struct SparseSigmoid {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    return gradient_where((x > V(-1)) & (x < V(1)), g, V(0.5f), x);
+    return gradient_where(abs(x) < V(1), g, V(0.5f), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {

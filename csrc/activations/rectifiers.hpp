@@ -133,7 +133,8 @@ struct Rrelu {
   // The slope in two parts, of which the first is shortened towards 0: the second has the same sign, and they give the
   // right zero.
   template <class V>
-  static HALFWAVE_INLINE V forward(V x, V lower, V upper) {
+  static HALFWAVE_INLINE V forward(V given, V lower, V upper) {
+    const V x = given.in_register();  // it is used three times
     const V mean = slope(lower, upper);
     const auto first_is_larger = abs(lower) > abs(upper);
     const V larger = select(first_is_larger, lower, upper), smaller = select(first_is_larger, upper, lower);

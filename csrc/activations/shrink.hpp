@@ -33,11 +33,11 @@ struct Threshold {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V border, V value) {
-    return select(x > border, x, nan_from(border, nan_from(x, value)));
+    return select(x > border, x, nan_from_parameter(border, nan_from(x, value)));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V border, V) {
-    return pass(x > border, g, nan_from(border, x));
+    return pass(x > border, g, nan_from_parameter(border, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V border, V value) {
@@ -45,8 +45,8 @@ struct Threshold {
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V border, V) {
-    terms[0] = flat(g, nan_from(border, x));
-    terms[1] = pass(x <= border, g, nan_from(border, x));
+    terms[0] = flat(g, nan_from_parameter(border, x));
+    terms[1] = pass(x <= border, g, nan_from_parameter(border, x));
   }
   using Curvature = Linear<1>;
 };
@@ -117,20 +117,20 @@ struct SoftShrink {
   static HALFWAVE_INLINE V forward(V x, V lambda) {
     // In the dead zone x - x, and -0 - (+0) for -0. Not so if lambda is infinite, or an array's element out of range.
     if (any((lambda < V(0)) | unordered(lambda - lambda, lambda))) [[unlikely]]
-      return nan_from(lambda, select(abs(x) > max(V(0), lambda), x - times_sign(lambda, x), dead(x)));
+      return nan_from_parameter(lambda, select(abs(x) > max(V(0), lambda), x - times_sign(lambda, x), dead(x)));
     return x - (max(-lambda, min(lambda, x)) + V(0));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lambda) {
-    return pass(abs(x) > lambda, g, nan_from(lambda, x));
+    return pass(abs(x) > lambda, g, nan_from_parameter(lambda, x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V lambda) {
-    return nan_from(lambda, pass(abs(y) > V(0), g, y));
+    return nan_from_parameter(lambda, pass(abs(y) > V(0), g, y));
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V lambda) {
-    terms[0] = select(abs(x) > lambda, select(x > V(0), -g, g), flat(g, nan_from(lambda, x)));
+    terms[0] = select(abs(x) > lambda, select(x > V(0), -g, g), flat(g, nan_from_parameter(lambda, x)));
   }
   using Curvature = Linear<1>;
 };
@@ -155,7 +155,7 @@ struct HardShrink {
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V lambda) {
-    return nan_from(lambda, select((abs(x) > V(0)) & (abs(x) <= lambda), V(0), x));
+    return nan_from_parameter(lambda, select((abs(x) > V(0)) & (abs(x) <= lambda), V(0), x));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V lambda) {

@@ -119,6 +119,14 @@ HALFWAVE_INLINE V nan_from(V bound, V x) {
   return select(unordered(bound, bound), bound, x);
 }
 
+// nan_from where `bound` is a parameter, which is seldom NaN.
+template <class V>
+HALFWAVE_INLINE V nan_from_parameter(V bound, V x) {
+  if (any(unordered(bound, bound))) [[unlikely]]
+    return nan_from(bound, x);
+  return x;
+}
+
 // f(x) from its tail f(-|x|), for an f with f(x) + f(-x) = 1.
 template <class V>
 HALFWAVE_INLINE V mirrored(V x, V tail) {
@@ -128,7 +136,7 @@ HALFWAVE_INLINE V mirrored(V x, V tail) {
 // x between low and high, as np.clip; NaN in any of the three stays NaN.
 template <class V>
 HALFWAVE_INLINE V clip(V x, V low, V high) {
-  return nan_from(low, nan_from(high, min(high, max(low, x))));
+  return nan_from_parameter(low, nan_from_parameter(high, min(high, max(low, x))));
 }
 
 // x/d + 1/2, whose root is at -d/2. 1/d is taken in two parts, for which the high one is short enough that thrice it is

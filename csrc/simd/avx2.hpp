@@ -22,6 +22,7 @@ struct Vec<float> {
   using Scalar = float;
   using Mask = MaskFloat;
   static constexpr size_t lanes = 8;
+  static constexpr bool has_many_registers = false;
   __m256 v;
 
   Vec() = default;
@@ -38,6 +39,11 @@ struct Vec<float> {
   }
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm256_maskload_ps(p, first(n)); }
+  HALFWAVE_INLINE Vec in_register() const {
+    Vec r = *this;
+    HALFWAVE_KEEP("+x", r.v);
+    return r;
+  }
   HALFWAVE_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
   HALFWAVE_INLINE void stream(float* p) const { _mm256_stream_ps(p, v); }
   HALFWAVE_INLINE void store(float* p, size_t n) const { _mm256_maskstore_ps(p, first(n), v); }
@@ -104,6 +110,7 @@ struct Vec<double> {
   using Scalar = double;
   using Mask = MaskDouble;
   static constexpr size_t lanes = 4;
+  static constexpr bool has_many_registers = false;
   __m256d v;
 
   Vec() = default;
@@ -120,6 +127,11 @@ struct Vec<double> {
   }
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm256_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm256_maskload_pd(p, first(n)); }
+  HALFWAVE_INLINE Vec in_register() const {
+    Vec r = *this;
+    HALFWAVE_KEEP("+x", r.v);
+    return r;
+  }
   HALFWAVE_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
   HALFWAVE_INLINE void stream(double* p) const { _mm256_stream_pd(p, v); }
   HALFWAVE_INLINE void store(double* p, size_t n) const { _mm256_maskstore_pd(p, first(n), v); }

@@ -11,6 +11,7 @@ struct Vec<float> {
   using Scalar = float;
   using Mask = __mmask16;
   static constexpr size_t lanes = 16;
+  static constexpr bool has_many_registers = true;
   __m512 v;
 
   Vec() = default;
@@ -21,6 +22,11 @@ struct Vec<float> {
   static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
   static HALFWAVE_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
   static HALFWAVE_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  HALFWAVE_INLINE Vec in_register() const {
+    Vec r = *this;
+    HALFWAVE_KEEP("+v", r.v);
+    return r;
+  }
   HALFWAVE_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   HALFWAVE_INLINE void stream(float* p) const { _mm512_stream_ps(p, v); }
   HALFWAVE_INLINE void store(float* p, size_t n) const { _mm512_mask_storeu_ps(p, first(n), v); }
@@ -81,6 +87,7 @@ struct Vec<double> {
   using Scalar = double;
   using Mask = __mmask8;
   static constexpr size_t lanes = 8;
+  static constexpr bool has_many_registers = true;
   __m512d v;
 
   Vec() = default;
@@ -91,6 +98,11 @@ struct Vec<double> {
   static HALFWAVE_INLINE Mask first(size_t n) { return Mask((1u << n) - 1); }
   static HALFWAVE_INLINE Vec load(const double* p) { return _mm512_loadu_pd(p); }
   static HALFWAVE_INLINE Vec load(const double* p, size_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
+  HALFWAVE_INLINE Vec in_register() const {
+    Vec r = *this;
+    HALFWAVE_KEEP("+v", r.v);
+    return r;
+  }
   HALFWAVE_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
   HALFWAVE_INLINE void stream(double* p) const { _mm512_stream_pd(p, v); }
   HALFWAVE_INLINE void store(double* p, size_t n) const { _mm512_mask_storeu_pd(p, first(n), v); }

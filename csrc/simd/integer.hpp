@@ -32,6 +32,7 @@ struct Integer {
 
   friend HALFWAVE_INLINE bool operator>(Integer a, Integer b) { return (a.v > b.v) | b.below; }
   friend HALFWAVE_INLINE bool unordered(Integer, Integer) { return false; }
+  friend HALFWAVE_INLINE Integer nan_from_parameter(Integer, Integer x) { return x; }
   friend HALFWAVE_INLINE Integer min(Integer a, Integer b) { return a.v < b.v ? a.v : b.v; }
   friend HALFWAVE_INLINE Integer max(Integer a, Integer b) { return a.v > b.v ? a.v : b.v; }
   friend HALFWAVE_INLINE Integer select(bool m, Integer a, Integer b) { return m ? a.v : b.v; }

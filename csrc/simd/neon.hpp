@@ -22,6 +22,7 @@ struct Vec<float> {
   using Scalar = float;
   using Mask = MaskFloat;
   static constexpr size_t lanes = 4;
+  static constexpr bool has_many_registers = true;
   float32x4_t v;
 
   Vec() = default;
@@ -38,6 +39,7 @@ struct Vec<float> {
     memcpy(padded, p, n * sizeof(float));
     return load(padded);
   }
+  HALFWAVE_INLINE Vec in_register() const { return *this; }
   HALFWAVE_INLINE void store(float* p) const { vst1q_f32(p, v); }
   HALFWAVE_INLINE void stream(float* p) const { store(p); }
   HALFWAVE_INLINE void store(float* p, size_t n) const {
@@ -121,6 +123,7 @@ struct Vec<double> {
   using Scalar = double;
   using Mask = MaskDouble;
   static constexpr size_t lanes = 2;
+  static constexpr bool has_many_registers = true;
   float64x2_t v;
 
   Vec() = default;
@@ -137,6 +140,7 @@ struct Vec<double> {
     memcpy(padded, p, n * sizeof(double));
     return load(padded);
   }
+  HALFWAVE_INLINE Vec in_register() const { return *this; }
   HALFWAVE_INLINE void store(double* p) const { vst1q_f64(p, v); }
   HALFWAVE_INLINE void stream(double* p) const { store(p); }
   HALFWAVE_INLINE void store(double* p, size_t n) const {

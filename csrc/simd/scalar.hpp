@@ -26,6 +26,7 @@ struct Vec {
   using Mask = bool;
   using Bits = typename BitsOf<T>::type;
   static constexpr size_t lanes = 1;
+  static constexpr bool has_many_registers = false;
   T v;
 
   Vec() = default;
@@ -39,6 +40,7 @@ struct Vec {
     return x;
   }
   static HALFWAVE_INLINE Vec load(const T* p, size_t) { return load(p); }
+  HALFWAVE_INLINE Vec in_register() const { return *this; }
   HALFWAVE_INLINE void store(T* p) const { memcpy(p, &v, sizeof v); }
   HALFWAVE_INLINE void stream(T* p) const { store(p); }
   HALFWAVE_INLINE void store(T* p, size_t) const { store(p); }

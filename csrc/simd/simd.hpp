@@ -20,6 +20,13 @@
 #define HALFWAVE_INLINE_LAMBDA __attribute__((always_inline))
 #endif
 
+// A vector that stays in its register, where GCC would rather read it again from memory for each use.
+#if defined(__GNUC__) && !defined(__clang__)
+#define HALFWAVE_KEEP(constraint, v) asm("" : constraint(v))
+#else
+#define HALFWAVE_KEEP(constraint, v)
+#endif
+
 // Before a loop: none of its iterations reads what another one writes.
 #if defined(__clang__)
 #define HALFWAVE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -41,7 +48,8 @@ namespace {
 
 // A vector of T. Comparisons give a Vec<T>::Mask; `min(a, b)` is `a < b ? a : b` and `max(a, b)` is `a > b ? a : b`, so
 // that the second operand is what survives a NaN; `times_sign(a, s)` is a, or -a where s has its sign bit set. `stream`
-// stores to an aligned address, past the cache where the instruction set can.
+// stores to an aligned address, past the cache where the instruction set can. `in_register` is the same vector, not to be
+// read again from where it was loaded.
 template <class T>
 struct Vec;
 
