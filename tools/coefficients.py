@@ -914,7 +914,9 @@ STRUCTS = (
             Constant(
                 "range", "2^(64 - range^2) is less than any normal float, as a power of two.", lambda *_: BINARY_LARGEST
             ),
-            Constant("slope", "The density at 0 in these units.", lambda *_: 1 / (BINARY_RATE * mpmath.sqrt(2 * mpmath.pi))),
+            Constant(
+                "slope", "The density at 0 in these units.", lambda *_: 1 / (BINARY_RATE * mpmath.sqrt(2 * mpmath.pi))
+            ),
             Constant("steps", "", lambda *_: 2 / BINARY_UNIT),
             Polynomial(
                 "decay",

@@ -74,7 +74,7 @@ struct Laplace {
                      {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
       .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
       .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::near_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
 
