@@ -906,8 +906,8 @@ STRUCTS = (
     ),
     Struct(
         "BinaryNormal",
-        "In units of y = (rate + rate_low) t the normal density at t is a constant times 2^-(y^2). With h = y - tail_centre[i], "
-        "i counting half octaves of steps y + 2, for 0 <= y <= range.",
+        "In units of y = (rate + rate_low) t the normal density at t is a constant times 2^-(y^2). With "
+        "h = y - tail_centre[i], i counting half octaves of steps y + 2, for 0 <= y <= range.",
         (
             *two_parts("rate", BINARY_RATE),
             Constant("ln2", "", lambda *_: mpmath.ln2),

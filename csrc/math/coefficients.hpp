@@ -896,8 +896,8 @@ struct NormalTailPieces<float> {
   };
 };
 
-// The normal distribution in units in which its density is slope 2^-(y^2): rate + rate_low standard deviations' worth
-// of y in one, steps y + 2 whose half octaves count the pieces, density = rate slope.
+// In units of y = (rate + rate_low) t the normal density at t is a constant times 2^-(y^2). With h = y -
+// tail_centre[i], i counting half octaves of steps y + 2, for 0 <= y <= range.
 template <class T>
 struct BinaryNormal;
 
@@ -906,8 +906,9 @@ struct BinaryNormal<float> {
   static constexpr float rate = 0x1.b2da4ep-1f;
   static constexpr float rate_low = 0x1.30114ap-26f;
   static constexpr float ln2 = 0x1.62e43p-1f;
-  // 2^-(range^2) times 2^64 is 0, and so is all that is beyond, in float.
+  // 2^(64 - range^2) is less than any normal float, as a power of two.
   static constexpr float range = 0x1.ba3d7p+3f;
+  // The density at 0 in these units.
   static constexpr float slope = 0x1.e0fdecp-2f;
   static constexpr float steps = 0x1.15b1e6p+1f;
   // (2^-r - 1)/r for |r| <= 1/2; 6 terms, relative error 2^-26.2.
