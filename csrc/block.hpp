@@ -60,23 +60,43 @@ struct OperationOf {
   static constexpr int unroll = unroll_of<A>();
 };
 
-template <class A>
+// Which parameters are rare, where an activation has a leaner formula for all others.
+template <class A, class V, size_t... i>
+HALFWAVE_INLINE auto rare(const V* parameters, std::index_sequence<i...>) -> decltype(A::rare(parameters[i]...)) {
+  return A::rare(parameters[i]...);
+}
+
+template <class A, bool ordinary = false>
 struct Forward : OperationOf<A, A::info.data(), 1> {
   static constexpr int factors = A::info.gated ? 0b10 : 0;
   static constexpr Bound bound = A::info.forward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    out[0] = apply<Forward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::forward(v...); }, in);
+    out[0] = apply<Forward::operands>(
+        [](auto... v) HALFWAVE_INLINE_LAMBDA {
+          if constexpr (ordinary)
+            return A::forward_ordinary(v...);
+          else
+            return A::forward(v...);
+        },
+        in);
   }
 };
 
-template <class A>
+template <class A, bool ordinary = false>
 struct Backward : OperationOf<A, 2, 1> {
   static constexpr int factors = 0b01;
   static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    out[0] = apply<Backward::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward(v...); }, in);
+    out[0] = apply<Backward::operands>(
+        [](auto... v) HALFWAVE_INLINE_LAMBDA {
+          if constexpr (ordinary)
+            return A::backward_ordinary(v...);
+          else
+            return A::backward(v...);
+        },
+        in);
   }
 };
 
@@ -174,6 +194,18 @@ HALFWAVE_INLINE V loaded_in_loop(const typename V::Scalar* from, int k) {
   return V::has_many_registers || (Op::data > 1 && k == Op::data - 1) ? v.in_register() : v;
 }
 
+// An operation's form for ordinary parameters, if it has one.
+template <class Op, class V>
+struct Lean;
+template <template <class, bool> class Op, class A, class V>
+  requires requires(const V* p) { rare<A>(p, std::make_index_sequence<A::info.parameter_count()>{}); }
+struct Lean<Op<A, false>, V> {
+  using Type = Op<A, true>;
+  static HALFWAVE_INLINE bool suits(const V* parameters) {
+    return !any(rare<A>(parameters, std::make_index_sequence<A::info.parameter_count()>{}));
+  }
+};
+
 template <class Op, class T, bool varying>
 void block(const T* const* in, T* const* out, size_t n, bool streaming) {
   using V = Vec<T>;
@@ -186,6 +218,9 @@ void block(const T* const* in, T* const* out, size_t n, bool streaming) {
   for (int k = 0; k < Op::outputs; ++k) target[k] = out[k];
   V operands[Op::operands];
   for (int k = loaded; k < Op::operands; ++k) operands[k] = V(*in[k]);
+  if constexpr (!varying && requires { typename Lean<Op, V>::Type; })
+    if (Lean<Op, V>::suits(operands + loaded))
+      return block<typename Lean<Op, V>::Type, T, false>(in, out, n, streaming);
 
   // A part of a vector, whole groups, and again parts, or single vectors, of what is left.
   size_t i = 0, part = elements_to_alignment<V>(target[0], n, streaming);

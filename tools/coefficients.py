@@ -661,6 +661,8 @@ def piece_of(zero, bounds):
 
 NORMAL_STEPS, NORMAL_LARGEST = mpf(1.8125), 16.25
 NORMAL_BOUNDS = quarter_octaves(1 / NORMAL_STEPS, NORMAL_LARGEST)
+BINARY_RATE, BINARY_UNIT, BINARY_LARGEST = 1 / mpmath.sqrt(2 * mpmath.ln2), mpf(59) / 64, mpf(13.82)
+BINARY_BOUNDS = half_octaves(BINARY_UNIT, BINARY_LARGEST)
 GELU_TANH_STEPS, GELU_TANH_LARGEST = FLOAT.round(2.327), 11.5
 GELU_TANH_BOUNDS = quarter_octaves(1 / GELU_TANH_STEPS, GELU_TANH_LARGEST)
 
@@ -889,16 +891,6 @@ STRUCTS = (
         (
             Constant("steps", "", lambda *_: NORMAL_STEPS),
             Pieces(
-                "tail",
-                "Phi(-t) e^(t^2/2);",
-                function="mills(y)",
-                bounds=NORMAL_BOUNDS,
-                centres=(0, *((a + b) / 2 for a, b in itertools.pairwise(NORMAL_BOUNDS[1:]))),
-                terms=7,
-                upward=True,
-                series=True,
-            ),
-            Pieces(
                 "slope",
                 "gelu'(-t) e^(t^2/2), one piece of it about its zero;",
                 function="mills(y)-y/sqrt(2*pi)",
@@ -906,6 +898,41 @@ STRUCTS = (
                 centres=centres_about(ROOTS["gelu_root"], NORMAL_BOUNDS),
                 terms=7,
                 zero=piece_of(ROOTS["gelu_root"], NORMAL_BOUNDS),
+                upward=True,
+                series=True,
+            ),
+        ),
+        formats=(FLOAT,),
+    ),
+    Struct(
+        "BinaryNormal",
+        "In units of y = (rate + rate_low) t the normal density at t is a constant times 2^-(y^2). With "
+        "h = y - tail_centre[i], i counting half octaves of steps y + 2, for 0 <= y <= range.",
+        (
+            *two_parts("rate", BINARY_RATE),
+            Constant("ln2", "", lambda *_: mpmath.ln2),
+            Constant(
+                "range", "2^(64 - range^2) is less than any normal float, as a power of two.", lambda *_: BINARY_LARGEST
+            ),
+            Constant(
+                "slope", "The density at 0 in these units.", lambda *_: 1 / (BINARY_RATE * mpmath.sqrt(2 * mpmath.pi))
+            ),
+            Constant("steps", "", lambda *_: 2 / BINARY_UNIT),
+            Polynomial(
+                "decay",
+                "(2^-r - 1)/r for |r| <= 1/2;",
+                function="expm1(-x*log(2))/x",
+                low=-0.5001,
+                high=0.5002,
+                terms={"float": 6},
+            ),
+            Pieces(
+                "tail",
+                "Phi(-y / rate) 2^(y^2);",
+                function="mills(y*sqrt(2*log(2)))",
+                bounds=BINARY_BOUNDS,
+                centres=centres(BINARY_BOUNDS),
+                terms=9,
                 upward=True,
                 series=True,
             ),

@@ -74,7 +74,7 @@ struct Laplace {
                      {.name = "sigma", .meaning = "standard deviation, > 0", .value = 0.28209479177387814}},
       .domain = {"sigma must be > 0", [](const double* p) { return !(p[1] <= 0); }},
       .forward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
 
@@ -106,14 +106,65 @@ struct Laplace {
   template <class V>
   static HALFWAVE_INLINE V forward(V x, V mu, V sigma) {
     if constexpr (sizeof(typename V::Scalar) == 4) {
-      const V near = by_pieces(x, mu, sigma);
-      const auto rare = (abs(mu) > V(0x1p16f) * sigma) | (sigma < V(0x1p-100f)) | (sigma > V(0x1p100f));
-      if (any(rare)) [[unlikely]]
-        return select(rare, by_formula(x, mu, sigma), near);
+      const V near = forward_ordinary(x, mu, sigma);
+      const auto other = rare(mu, sigma);
+      if (any(other)) [[unlikely]]
+        return select(other, by_formula(x, mu, sigma), near);
       return near;
     } else {
       return by_formula(x, mu, sigma);
     }
+  }
+
+  // In float, y = (x - mu) * rate / sigma makes the density 2^-(y^2) times a constant, and the tail that times what varies
+  // slowly. Clipping x to where the scaled power of two is 0 spares all that follows any care, but for parameters that are
+  // `rare`. d + d_low = x - mu; y + y_low is the exact value.
+  static HALFWAVE_INLINE auto rare(Vec<float> mu, Vec<float> sigma) {
+    using V = Vec<float>;
+    return (abs(mu) > V(0x1p16f) * sigma) | (sigma < V(0x1p-40f)) | (sigma > V(0x1p60f));
+  }
+  struct Binary {
+    using V = Vec<float>;
+    using K = BinaryNormal<float>;
+    using R = Reduction<float>;
+    static constexpr float unscale = 0x1p-64f;
+    V y, y_low, u, decay;  // 2^-(y^2) = u * (1 + decay) * unscale
+
+    HALFWAVE_INLINE Binary(V x, V mu, V sigma) {
+      const V rate = V(K::rate) / sigma;
+      const V rate_low = (fnma(rate, sigma, V(K::rate)) + V(K::rate_low)) * (rate * V(1 / K::rate));
+      const V range = V(K::range / K::rate);
+      const V near = max(fnma(range, sigma, mu), min(fma(range, sigma, mu), x));
+      const V d = near - mu, shifted = d - near;
+      const V d_low = (near - (d - shifted)) - (mu + shifted);
+      y = d * rate;
+      y_low = fma(d, rate_low, fma(d_low, rate, fms(d, rate, y)));
+      const V shift = V(R::magic + R::exponent_bias + 64);
+      const V t = fnma(y, y, shift), r = fma(y, y, t - shift);
+      u = exponent_from_low_bits(t);
+      decay = polynomial(r, K::decay) * r;
+    }
+  };
+  static HALFWAVE_INLINE Vec<float> forward_ordinary(Vec<float> x, Vec<float> mu, Vec<float> sigma) {
+    using V = Vec<float>;
+    using K = BinaryNormal<float>;
+    const Binary b(x, mu, sigma);
+    const auto above = b.y >= V(0);
+    const V t = abs(b.y), index = half_octave(fma(t, V(K::steps), V(2)));
+    const V h = t - lookup(K::tail_centre, index);
+    const V moved = b.y_low * select(above, V(-K::slope), V(K::slope));
+    const V first = lookup(K::tail[0], index), rest = fma(polynomial_from<1>(h, index, K::tail), h, moved);
+    const V tail = (first + fma(first + rest, b.decay, rest)) * b.u;
+    return fma(tail, select(above, V(-b.unscale), V(b.unscale)), select(above, V(1), V(0)));
+  }
+  static HALFWAVE_INLINE Vec<float> backward_ordinary(Vec<float> g, Vec<float> x, Vec<float> mu, Vec<float> sigma) {
+    using V = Vec<float>;
+    using K = NormalPdf<float>;
+    const Binary b(x, mu, sigma);
+    const V a = V(K::scale) / sigma;
+    const V a_low = fma(fnma(a, sigma, V(K::scale)), V(1 / K::scale), V(K::log_low));
+    const V lost = fma(b.y * b.y_low, V(-2 * BinaryNormal<float>::ln2), a_low);
+    return g * ((fma(a, b.decay + fma(b.decay, lost, lost), a) * b.u) * V(b.unscale));
   }
 
   // factor times the density, k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts. Where sigma is tiny, `lifts` divisions
@@ -136,7 +187,18 @@ struct Laplace {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V mu, V sigma) {
-    return product(g, density(V(1), Standardised<V>(x, mu, sigma)));
+    const auto by_density = [&]() HALFWAVE_INLINE_LAMBDA {
+      return product(g, density(V(1), Standardised<V>(x, mu, sigma)));
+    };
+    if constexpr (sizeof(typename V::Scalar) == 4) {
+      const V near = backward_ordinary(g, x, mu, sigma);
+      const auto other = rare(mu, sigma);
+      if (any(other)) [[unlikely]]
+        return select(other, by_density(), near);
+      return near;
+    } else {
+      return by_density();
+    }
   }
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V mu, V sigma) {
@@ -165,26 +227,6 @@ struct Laplace {
     const V scaled = f.probability(V(1), V(-density_at_0) * low) * f.u;
     const V tail = scaled * V(NormalRange<T>::unscale);
     return mirrored(s.w, tail);
-  }
-  // Clipping x to mu +- 16 sigma, where the tail is 0, spares all that follows any care. d + d_low = x - mu, and
-  // d / sigma = w + what is left of d. The density moves the tail by low, and is itself e^(-w^2/2) times a constant.
-  template <class V>
-  static HALFWAVE_INLINE V by_pieces(V x, V mu, V sigma) {
-    using T = typename V::Scalar;
-    using K = NormalTailPieces<T>;
-    const V reciprocal = V(1) / sigma;
-    const V near = max(fma(V(-16), sigma, mu), min(fma(V(16), sigma, mu), x));
-    const V d = near - mu, shifted = d - near;
-    const V d_low = (near - (d - shifted)) - (mu + shifted);
-    const V w = d * reciprocal;
-    const ScaledDecay<2, V> decay(w, w);
-    const V moved = (fnma(w, sigma, d) + d_low) * (V(-NormalPdf<T>::scale) * reciprocal);
-
-    const V t = abs(w), index = quarter_octave(fma(t, V(K::steps), V(2)));
-    const V h = t - lookup(K::tail_centre, index);
-    const V rest = fma(polynomial_from<1>(h, index, K::tail), h, times_sign(moved, w));
-    const V tail = decay.times(lookup(K::tail[0], index), rest);
-    return select(w >= V(0), fnma(tail, V(decay.unscale), V(1)), tail * V(decay.unscale));
   }
 };
 

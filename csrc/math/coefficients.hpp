@@ -851,90 +851,111 @@ struct NormalTailPieces;
 template <>
 struct NormalTailPieces<float> {
   static constexpr float steps = 0x1.dp+0f;
-  // Phi(-t) e^(t^2/2); 7 terms, relative error 2^-27.5.
-  static constexpr float tail_centre[16] = {
-      0x0p+0f, 0x1.a7c07p-2f, 0x1.6116dp-1f, 0x1.ee517ep-1f, 0x1.61258ap+0f, 0x1.ee57d4p+0f, 0x1.3dccaep+1f,
-      0x1.8474dap+1f, 0x1.ee5f1cp+1f, 0x1.3dc5dep+2f, 0x1.84646cp+2f, 0x1.cb0bfap+2f, 0x1.1a8112p+3f, 0x1.61197ep+3f,
-      0x1.a7b104p+3f, 0x1.e98452p+3f
-  };
-  static constexpr float tail[7][16] = {
-      {
-          0x1p-1f, 0x1.7abaccp-2f, 0x1.3e8198p-2f, 0x1.10ca6ep-2f, 0x1.bcd046p-3f, 0x1.6158e6p-3f, 0x1.230f92p-3f,
-          0x1.ecdc48p-4f, 0x1.8f16fcp-4f, 0x1.3d1e82p-4f, 0x1.067b02p-4f, 0x1.bf41b8p-5f, 0x1.6d9cd4p-5f,
-          0x1.25cd96p-5f, 0x1.eae4bep-6f, 0x1.a97a0ep-6f
-      },
-      {
-          -0x1.988452p-2f, -0x1.f794fap-3f, -0x1.79bb92p-3f, -0x1.224b3p-3f, -0x1.96d87ap-4f, -0x1.0d6bc2p-4f,
-          -0x1.798aaap-5f, -0x1.14a748p-5f, -0x1.72b03ep-6f, -0x1.dc0e1cp-7f, -0x1.495daep-7f, -0x1.e11cap-8f,
-          -0x1.434f04p-8f, -0x1.a34adep-9f, -0x1.25502ep-9f, -0x1.b94b42p-10f
-      },
-      {
-          0x1.ffff72p-3f, 0x1.128896p-3f, 0x1.78848ap-4f, 0x1.09501cp-4f, 0x1.486466p-5f, 0x1.74dedap-6f,
-          0x1.c5c252p-7f, 0x1.2441e4p-7f, 0x1.4950d2p-8f, 0x1.5a7cdcp-9f, 0x1.942d56p-10f, 0x1.fce9c8p-11f,
-          0x1.1a99cap-11f, 0x1.28e62ep-12f, 0x1.5c9c7ep-13f, 0x1.c7d0a2p-14f
-      },
-      {
-          -0x1.104ccp-3f, -0x1.03fb72p-4f, -0x1.4a89a2p-5f, -0x1.b09458p-6f, -0x1.e0e2ap-7f, -0x1.dcde5p-8f,
-          -0x1.ff6ac4p-9f, -0x1.24e12cp-9f, -0x1.191748p-10f, -0x1.ea3422p-12f, -0x1.e5a80ep-13f, -0x1.08df9ep-13f,
-          -0x1.e87178p-15f, -0x1.a14a24p-16f, -0x1.9c1ae4p-17f, -0x1.d4e5bp-18f
-      },
-      {
-          0x1.fe3664p-5f, 0x1.b97872p-6f, 0x1.06897p-6f, 0x1.41d154p-7f, 0x1.4513p-8f, 0x1.1d4ecep-9f,
-          0x1.10a1c2p-10f, 0x1.1824dcp-11f, 0x1.cee67ep-13f, 0x1.51c14ap-14f, 0x1.1e0ddcp-15f, 0x1.0f8702p-16f,
-          0x1.a19d7ap-18f, 0x1.231fd4p-19f, 0x1.e4a002p-21f, 0x1.e06b84p-22f
-      },
-      {
-          -0x1.a0fe6ep-6f, -0x1.58053ap-7f, -0x1.815686p-8f, -0x1.bd72fap-9f, -0x1.9f62a2p-10f, -0x1.4513eap-11f,
-          -0x1.16cb82p-12f, -0x1.036e7ap-13f, -0x1.78186ap-15f, -0x1.ccc306p-17f, -0x1.4e0574p-18f, -0x1.14d31ep-19f,
-          -0x1.698918p-21f, -0x1.9963fep-23f, -0x1.1eb0d2p-24f, -0x1.ec9f8cp-26f
-      },
-      {
-          0x1.decefep-8f, 0x1.f1d58ap-9f, 0x1.0826dp-9f, 0x1.1a56c8p-10f, 0x1.edc34ap-12f, 0x1.5ba2d6p-13f,
-          0x1.0e2e0ap-14f, 0x1.ce6becp-16f, 0x1.221d44p-17f, 0x1.2e68e6p-19f, 0x1.7b040ap-21f, 0x1.13d2ccp-22f,
-          0x1.2e69b6p-24f, 0x1.190d0cp-26f, 0x1.4d1fe2p-28f, 0x1.f45446p-30f
-      },
-  };
-  // gelu'(-t) e^(t^2/2), one piece of it about its zero; 7 terms, relative error 2^-28.9.
+  // gelu'(-t) e^(t^2/2), one piece of it about its zero; 7 terms, relative error 2^-26.6.
   static constexpr float slope_centre[16] = {
-      0x0p+0f, 0x1.1a7bbp-1f, 0x1.80ead2p-1f, 0x1.a7b3bp-1f, 0x1.1a83aap+0f, 0x1.a7b1f2p+0f, 0x1.1a753p+1f,
-      0x1.61101cp+1f, 0x1.a7b0eap+1f, 0x1.1a7c4cp+2f, 0x1.611214p+2f, 0x1.a7ade4p+2f, 0x1.ee5312p+2f, 0x1.3dc4dp+3f,
-      0x1.846626p+3f, 0x1.cb03e4p+3f
+      0x0p+0f, 0x1.d2122ep-2f, 0x1.80ead2p-1f, 0x1.d929a4p-1f, 0x1.4bf076p+0f, 0x1.d92162p+0f, 0x1.333cb6p+1f,
+      0x1.79dbe8p+1f, 0x1.d91fp+1f, 0x1.332a0ep+2f, 0x1.79da52p+2f, 0x1.c06c3p+2f, 0x1.0fea36p+3f, 0x1.56888ap+3f,
+      0x1.9d2b12p+3f, 0x1.e05f86p+3f
   };
   static constexpr float slope[7][16] = {
       {
-          0x1p-1f, 0x1.e444a6p-4f, -0x1.dc87p-28f, -0x1.5f59f6p-5f, -0x1.89c534p-3f, -0x1.dee99cp-2f, -0x1.72df04p-1f,
-          -0x1.f0a4a8p-1f, -0x1.357886p+0f, -0x1.acaee8p+0f, -0x1.10bb42p+1f, -0x1.4a7fa4p+1f, -0x1.83e882p+1f,
-          -0x1.f5fe74p+1f, -0x1.33ced8p+2f, -0x1.6c783ep+2f
+          0x1p-1f, 0x1.6d3c92p-3f, -0x1.dc87p-28f, -0x1.8a80dcp-4f, -0x1.2a9348p-2f, -0x1.1e4b3ap-1f, -0x1.9f848ep-1f,
+          -0x1.0df3ccp+0f, -0x1.5f8df8p+0f, -0x1.d5b52ap+0f, -0x1.251024p+1f, -0x1.5ea44p+1f, -0x1.abfbep+1f,
+          -0x1.0eefe6p+2f, -0x1.47b1dap+2f, -0x1.7d96c4p+2f
       },
       {
-          -0x1.988452p-1f, -0x1.38f154p-1f, -0x1.25126cp-1f, -0x1.1ecebep-1f, -0x1.0c6522p-1f, -0x1.eaa5p-2f,
-          -0x1.d08d5p-2f, -0x1.c0b976p-2f, -0x1.b68c5ep-2f, -0x1.aae0b2p-2f, -0x1.a4cb88p-2f, -0x1.a1437ap-2f,
-          -0x1.9f0bd2p-2f, -0x1.9c8a22p-2f, -0x1.9b3c3cp-2f, -0x1.9a795cp-2f
+          -0x1.988452p-1f, -0x1.44a4ccp-1f, -0x1.25126cp-1f, -0x1.17a4aap-1f, -0x1.02ace4p-1f, -0x1.dfe498p-2f,
+          -0x1.ca2248p-2f, -0x1.bca8c2p-2f, -0x1.b17d12p-2f, -0x1.a855p-2f, -0x1.a3597ap-2f, -0x1.a06012p-2f,
+          -0x1.9df456p-2f, -0x1.9bfe26p-2f, -0x1.9aecbp-2f, -0x1.9a4e5cp-2f
       },
       {
-          0x1.ffff1p-3f, 0x1.c50f5ep-4f, 0x1.5b297ep-4f, 0x1.3b0b2cp-4f, 0x1.c186fp-5f, 0x1.ea3dc4p-6f,
-          0x1.20a34cp-6f, 0x1.69f748p-7f, 0x1.ddf2dep-8f, 0x1.d683aep-9f, 0x1.05be8ep-9f, 0x1.3e1f88p-10f,
-          0x1.9d41b6p-11f, 0x1.930ba6p-12f, 0x1.c1e70ap-13f, 0x1.13751ep-13f
+          0x1.ffff1p-3f, 0x1.02f7b4p-3f, 0x1.5b297ep-4f, 0x1.1723fcp-4f, 0x1.680522p-5f, 0x1.9408f4p-6f,
+          0x1.e6da42p-7f, 0x1.372fe8p-7f, 0x1.6ed964p-8f, 0x1.7ac8fep-9f, 0x1.b3aed4p-10f, 0x1.0fac2ap-10f,
+          0x1.3b2fe2p-11f, 0x1.444bp-12f, 0x1.774f58p-13f, 0x1.e1e2f4p-14f
       },
       {
-          -0x1.104764p-3f, -0x1.9ce2f6p-5f, -0x1.2badbp-5f, -0x1.0a8ac2p-5f, -0x1.61314p-6f, -0x1.4ef54cp-7f,
-          -0x1.5a223cp-8f, -0x1.805308p-9f, -0x1.c4a49cp-10f, -0x1.6bf418p-11f, -0x1.544ec6p-12f, -0x1.62d0a2p-13f,
-          -0x1.92ab3ep-14f, -0x1.38f48ap-15f, -0x1.2361c6p-16f, -0x1.2c4e7p-17f
+          -0x1.104764p-3f, -0x1.e4ecb6p-5f, -0x1.2badbp-5f, -0x1.cc20ecp-6f, -0x1.0d44c2p-6f, -0x1.078268p-7f,
+          -0x1.176326p-8f, -0x1.3d1282p-9f, -0x1.42f2e4p-10f, -0x1.1340fcp-11f, -0x1.0bc134p-12f, -0x1.20a702p-13f,
+          -0x1.1a40eep-14f, -0x1.d41914p-16f, -0x1.c8dba2p-17f, -0x1.f95826p-18f
       },
       {
-          0x1.fdaceep-5f, 0x1.553c04p-6f, 0x1.d4ff62p-7f, 0x1.9bcd76p-7f, 0x1.f85994p-8f, 0x1.a6a8a8p-9f,
-          0x1.85560cp-10f, 0x1.834b1ep-11f, 0x1.94980cp-12f, 0x1.0d1c1ap-13f, 0x1.ae62aap-15f, 0x1.817fdp-16f,
-          0x1.7dab9p-17f, 0x1.e2a4aep-19f, 0x1.96d7d2p-20f, 0x1.33e812p-21f
+          0x1.fdaceep-5f, 0x1.976f94p-6f, 0x1.d4ff62p-7f, 0x1.59a426p-7f, 0x1.734c24p-8f, 0x1.4128d2p-9f,
+          0x1.2efa0ap-10f, 0x1.33fb58p-11f, 0x1.122778p-12f, 0x1.857bb4p-14f, 0x1.428c2cp-15f, 0x1.2def04p-16f,
+          0x1.f489fap-18f, 0x1.4fd02cp-19f, 0x1.14b546p-20f, 0x1.0818d2p-21f
       },
       {
-          -0x1.9dc5acp-6f, -0x1.d98ac2p-8f, -0x1.507faap-8f, -0x1.2dcefap-8f, -0x1.3865a4p-9f, -0x1.d74724p-11f,
-          -0x1.8dea78p-12f, -0x1.69c732p-13f, -0x1.3a1c1cp-14f, -0x1.5f2ec6p-16f, -0x1.f77508p-18f, -0x1.7f2598p-19f,
-          -0x1.41095ap-20f, -0x1.602d1ep-22f, -0x1.665242p-23f, -0x1.847bc8p-26f
+          -0x1.9dc5acp-6f, -0x1.32cfc6p-7f, -0x1.507faap-8f, -0x1.ed2224p-9f, -0x1.d46ef6p-10f, -0x1.76470ap-11f,
+          -0x1.47ed66p-12f, -0x1.4df2bp-13f, -0x1.c2103cp-15f, -0x1.00bd44p-16f, -0x1.9d4db4p-18f, -0x1.368ba2p-19f,
+          -0x1.9dc3f2p-21f, -0x1.2c645ap-22f, 0x1.dd0b5cp-28f, -0x1.57a678p-26f
       },
       {
-          0x1.d021a6p-8f, 0x1.03cf02p-8f, 0x1.05f96ep-9f, 0x1.8087bp-10f, 0x1.fa1d5p-12f, 0x1.60c2d4p-13f,
-          0x1.1efdbp-14f, 0x1.eff344p-16f, 0x1.3026b2p-17f, 0x1.24b848p-19f, 0x1.97fc36p-21f, 0x1.023ceep-22f,
-          0x1.5186cap-24f, 0x1.6166f8p-26f, 0x1.0f0284p-26f, -0x1.244b44p-30f
+          0x1.d021a6p-8f, 0x1.2cb8cep-8f, 0x1.05f96ep-9f, 0x1.88b012p-10f, 0x1.abaa9cp-12f, 0x1.8b302ap-13f,
+          0x1.9015c6p-14f, 0x1.34e69cp-14f, 0x1.2ad37ap-17f, 0x1.a94072p-20f, 0x1.444a44p-20f, 0x1.15a85p-22f,
+          0x1.aa4698p-25f, 0x1.7cbcep-25f, -0x1.4627a2p-25f, -0x1.65f4ep-28f
+      },
+  };
+};
+
+// In units of y = (rate + rate_low) t the normal density at t is a constant times 2^-(y^2). With h = y -
+// tail_centre[i], i counting half octaves of steps y + 2, for 0 <= y <= range.
+template <class T>
+struct BinaryNormal;
+
+template <>
+struct BinaryNormal<float> {
+  static constexpr float rate = 0x1.b2da4ep-1f;
+  static constexpr float rate_low = 0x1.30114ap-26f;
+  static constexpr float ln2 = 0x1.62e43p-1f;
+  // 2^(64 - range^2) is less than any normal float, as a power of two.
+  static constexpr float range = 0x1.ba3d7p+3f;
+  // The density at 0 in these units.
+  static constexpr float slope = 0x1.e0fdecp-2f;
+  static constexpr float steps = 0x1.15b1e6p+1f;
+  // (2^-r - 1)/r for |r| <= 1/2; 6 terms, relative error 2^-26.2.
+  static constexpr float decay[6] = {
+      -0x1.62e43p-1f, 0x1.ebfbdep-3f, -0x1.c6af9ep-5f, 0x1.3b2c58p-7f, -0x1.5ef4b2p-10f, 0x1.4278fp-13f
+  };
+  // Phi(-y / rate) 2^(y^2); 9 terms, relative error 2^-28.0.
+  static constexpr float tail_centre[8] = {
+      0x0p+0f, 0x1.6200cap-1f, 0x1.61f744p+0f, 0x1.2709fep+1f, 0x1.d80a8p+1f, 0x1.61fcfep+2f, 0x1.0983dp+3f,
+      0x1.7f606p+3f
+  };
+  static constexpr float tail[9][8] = {
+      {
+          0x1p-1f, 0x1.28625p-2f, 0x1.8ee83ep-3f, 0x1.0eab48p-3f, 0x1.66ec2ap-4f, 0x1.eac1cp-5f, 0x1.4b20dep-5f,
+          0x1.cd1308p-6f
+      },
+      {
+          -0x1.e0fdecp-2f, -0x1.89d0a6p-3f, -0x1.8ab772p-4f, -0x1.845a7ep-5f, -0x1.640aa4p-6f, -0x1.53dcdcp-7f,
+          -0x1.38e5cap-8f, -0x1.30dcfap-9f
+      },
+      {
+          0x1.62e42p-2f, 0x1.bc4768p-4f, 0x1.5d69a4p-5f, 0x1.03f6ccp-6f, 0x1.541eep-8f, 0x1.cd7df2p-10f,
+          0x1.24d562p-11f, 0x1.913674p-13f
+      },
+      {
+          -0x1.bc8568p-3f, -0x1.bc0762p-5f, -0x1.1b1714p-6f, -0x1.48134ep-8f, -0x1.39fb18p-10f, -0x1.337f32p-12f,
+          -0x1.0f824ap-14f, -0x1.06c1d8p-16f
+      },
+      {
+          0x1.ebc92p-4f, 0x1.931c56p-6f, 0x1.aa2828p-8f, 0x1.89371ap-10f, 0x1.18e118p-12f, 0x1.92873ep-15f,
+          0x1.f2dff2p-18f, 0x1.568ca6p-20f
+      },
+      {
+          -0x1.eab1e2p-5f, -0x1.520ec8p-7f, -0x1.2cee6ap-9f, -0x1.c1ffep-12f, -0x1.e70f58p-15f, -0x1.02ee3cp-17f,
+          -0x1.c4ba82p-21f, -0x1.bbe5f2p-24f
+      },
+      {
+          0x1.b67accp-6f, 0x1.07309p-8f, 0x1.928744p-11f, 0x1.eed98p-14f, 0x1.9c19c2p-17f, 0x1.47f6cp-20f,
+          0x1.98b8f6p-24f, 0x1.1eaa2ep-27f
+      },
+      {
+          -0x1.4126c2p-7f, -0x1.7d3b4cp-10f, -0x1.0bfd34p-12f, -0x1.0e6ba6p-15f, -0x1.6f9928p-19f, -0x1.a7debep-23f,
+          -0x1.93d0dap-27f, -0x1.8851fap-31f
+      },
+      {
+          0x1.18844ap-9f, 0x1.7eef9ap-11f, 0x1.465c96p-14f, 0x1.0c0372p-17f, 0x1.26b9b4p-21f, 0x1.0227d2p-25f,
+          0x1.65f474p-30f, 0x1.f7fa7ep-35f
       },
   };
 };
