@@ -247,7 +247,7 @@ struct GeluTanh {
       .curvature = "s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
       .forward = {2, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
 
@@ -321,13 +321,13 @@ struct GeluTanh {
   // At -m, e^(-2u) times what varies slowly.
   template <class V>
   static HALFWAVE_INLINE V slope_by_pieces(const Argument<V>& t) {
-    using K = GeluTanhPieces<typename V::Scalar>;
-    const V index = quarter_octave(fma(t.m, V(K::steps), V(2)));
+    using K = GeluTanhSlope<typename V::Scalar>;
+    const V index = half_octave(fma(V(2), t.m, V(2)));
     V v_low;
-    const V v = polynomial_parts(t.m - lookup(K::slope_centre, index), index, K::slope, v_low);
+    const V v = polynomial_parts(t.m - lookup(K::slope_centre, index), index, K::slope, K::slope_low, v_low);
     V h_low;
     const V h = t.factor(Argument<V>::K::b, Argument<V>::K::b_low, h_low);
-    const ScaledDecay<1, V> decay(t.m, h, t.m, h_low);
+    const ScaledDecay<V> decay(t.m, h, t.m, h_low);
     return decay.times(v, v_low) * V(decay.unscale);
   }
   template <class V>
