@@ -760,7 +760,16 @@ STRUCTS = (
         (
             Constant("steps", "", lambda *_: 2 / mpf(TANH_UNIT)),
             Constant("largest", "", lambda *_: TANH_BOUNDS[-1]),
-            Pieces("tanh", "tanh(t);", "tanh(y)", TANH_BOUNDS, centres(TANH_BOUNDS), terms=8, order=1, upward=True),
+            Pieces(
+                "tanh",
+                "tanh(t);",
+                "tanh(y)",
+                TANH_BOUNDS,
+                (0, 0.336, 0.76, *centres(TANH_BOUNDS)[3:]),  # whose tanh is below t in the whole piece
+                terms=8,
+                identity=True,
+                upward=True,
+            ),
             Pieces(
                 "shrink",
                 "t - tanh(t);",

@@ -350,7 +350,7 @@ struct Tanh {
       .source = "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient backprop, 1998.",
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
-      .forward = {1.1f, 1, Doubt::never, Doubt::beyond_range_away},
+      .forward = {1, 1, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {2, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},

@@ -104,42 +104,42 @@ template <>
 struct TanhPieces<float> {
   static constexpr float steps = 0x1.89d89ep+1f;
   static constexpr float largest = 0x1.233334p+3f;
-  // tanh(t); 8 terms, relative error 2^-26.3.
+  // tanh(t); 8 terms, relative error 2^-26.2.
   static constexpr float tanh_centre[8] = {
-      0x0p+0f, 0x1.f33928p-2f, 0x1.f3291ap-1f, 0x1.9fff1p+0f, 0x1.4cc332p+1f, 0x1.f33b4ep+1f, 0x1.766fp+2f,
+      0x0p+0f, 0x1.58121ep-2f, 0x1.8525a6p-1f, 0x1.9fff1p+0f, 0x1.4cc332p+1f, 0x1.f33b4ep+1f, 0x1.766fp+2f,
       0x1.03f448p+3f
   };
   static constexpr float tanh[8][8] = {
       {
-          0x0p+0f, 0x1.cf1a1cp-2f, 0x1.8070aep-1f, 0x1.d9c6b6p-1f, 0x1.fa60f6p-1f, 0x1.ff94bp-1f, 0x1.fffdd4p-1f,
-          0x1.fffffap-1f
+          0x1.fffffep+127f, 0x1.4bae7p-2f, 0x1.483f52p-1f, 0x1.d9c6b6p-1f, 0x1.fa60f6p-1f, 0x1.ff94bp-1f,
+          0x1.fffdd4p-1f, 0x1.fffffap-1f
       },
       {
-          0x1p+0f, 0x1.974812p-1f, 0x1.beadc2p-2f, 0x1.266032p-3f, 0x1.65c914p-6f, 0x1.ad12eap-10f, 0x1.15e8f6p-15f,
+          0x0p+0f, 0x1.ca486ep-1f, 0x1.2d8ed2p-1f, 0x1.266032p-3f, 0x1.65c914p-6f, 0x1.ad12eap-10f, 0x1.15e8f6p-15f,
           0x1.797948p-22f
       },
       {
-          -0x1.ee077ep-23f, -0x1.70627p-2f, -0x1.4f650ep-2f, -0x1.1066p-3f, -0x1.61d9eep-6f, -0x1.acbd84p-10f,
+          -0x1.dcc24cp-23f, -0x1.28e1dep-2f, -0x1.82aa08p-2f, -0x1.1066p-3f, -0x1.61d9eep-6f, -0x1.acbd84p-10f,
           -0x1.16e7d2p-15f, -0x1.3c3236p-22f
       },
       {
-          -0x1.5551e2p-2f, -0x1.a3b278p-4f, 0x1.9bc6eap-4f, 0x1.33e02p-4f, 0x1.cd627cp-7f, 0x1.1d5be4p-10f,
+          -0x1.5551f6p-2f, -0x1.a2b77ep-3f, 0x1.771acp-5f, 0x1.33e02p-4f, 0x1.cd627cp-7f, 0x1.1d5be4p-10f,
           0x1.73fcaap-16f, 0x1.f76684p-23f
       },
       {
-          -0x1.061682p-12f, 0x1.547a7cp-3f, 0x1.14cc0ep-5f, -0x1.9d5fecp-6f, -0x1.b93396p-8f, -0x1.1bea54p-11f,
+          -0x1.021226p-12f, 0x1.4d5138p-3f, 0x1.8b89fp-4f, -0x1.9d5fecp-6f, -0x1.b93396p-8f, -0x1.1bea54p-11f,
           -0x1.65c128p-17f, -0x1.28ef3ap-22f
       },
       {
-          0x1.1575b2p-3f, -0x1.794828p-6f, -0x1.9336aap-5f, 0x1.8229dap-10f, 0x1.419422p-9f, 0x1.c359e6p-13f,
+          0x1.156a0cp-3f, 0x1.2c3ccp-5f, -0x1.0de9d6p-4f, 0x1.8229dap-10f, 0x1.419422p-9f, 0x1.c359e6p-13f,
           0x1.1e2746p-18f, 0x1.96202ep-25f
       },
       {
-          -0x1.23121p-7f, -0x1.ad6904p-5f, 0x1.13e75cp-6f, 0x1.198374p-8f, -0x1.4ebf1p-11f, -0x1.398914p-14f,
+          -0x1.211e04p-7f, -0x1.46076ep-4f, 0x1.272582p-7f, 0x1.198374p-8f, -0x1.4ebf1p-11f, -0x1.398914p-14f,
           -0x1.f0b266p-20f, 0x1.96e72p-24f
       },
       {
-          -0x1.3beec8p-5f, 0x1.4a6aap-6f, 0x1.400c9ap-8f, -0x1.7df7dcp-9f, 0x1.4479d4p-14f, 0x1.5b19aap-16f,
+          -0x1.3c6d08p-5f, 0x1.a602dep-6f, 0x1.52681ap-8f, -0x1.7df7dcp-9f, 0x1.4479d4p-14f, 0x1.5b19aap-16f,
           0x1.1b1438p-21f, 0x1.18e4fep-28f
       },
   };
