@@ -195,7 +195,7 @@ struct QuickGelu {
       .curvature = "1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
       .forward = {1.25f, 2, Doubt::at_midpoints, Doubt::at_normal_midpoints},
-      .backward = {1.05f, 2, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::beyond_range_away},
       .second_derivative = {3.25f, 3.5, Doubt::near_midpoints, Doubt::beyond_range_away},
   };
 
@@ -223,7 +223,8 @@ struct QuickGelu {
     using T = typename V::Scalar;
     const auto by_formula = [&]() HALFWAVE_INLINE_LAMBDA {
       const Argument<V> t(x);
-      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(t.tail(), t.a, t.low));
+      const LogisticTail<V> f(typename LogisticTail<V>::Precisely{}, t.a, t.low);
+      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(f, t.a, t.low));
     };
     if constexpr (sizeof(T) == 4)
       return g * mirrored(x, piecewise<QuickGeluSlope<T>>(abs(x), by_formula));
