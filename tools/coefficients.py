@@ -236,6 +236,7 @@ class Pieces:
     terms: int
     zero: int = -1  # the piece whose centre is a zero
     low_words: bool = False
+    value_bits: int = 24  # of the first words of c[0]; fewer keep its difference from a larger sum exact
     order: int = 0  # of the zero at 0, the centre of the first piece: its c[0] to c[order - 1] are 0
     identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
     upward: bool = False
@@ -252,7 +253,7 @@ class Pieces:
         code = f"static constexpr float {self.name}_centre[{self.count}] = {{{centres}}};\n"
         if self.low_words:
             zero = (self.zero + self.first) % self.count if self.zero >= 0 else -1
-            short = [mpf(0) if i == zero else rounded_bits(20, c) for i, c in enumerate(rows[0])]
+            short = [mpf(0) if i == zero else rounded_bits(self.value_bits, c) for i, c in enumerate(rows[0])]
             highs = [short, [form.round(c) for c in rows[1]]]
             lows = [
                 [form.round(c - high) for c, high in zip(*both, strict=True)]
@@ -676,6 +677,7 @@ def gelu_slope(name, gate, growth, function, index, bounds, terms):
                 terms=terms,
                 zero=1,
                 low_words=True,
+                value_bits=20,
                 first=int(bounds is NORMAL_SLOPE_BOUNDS),
                 upward=True,
                 series=True,

@@ -797,7 +797,7 @@ struct NormalTailSeries<double> {
   };
 };
 
-// With h = t - centre[i], i counting half octaves of 2t + 2, for 0 <= t <= 14.75, or for the slope of 3t + 3, from 1.
+// With h = t - centre[i], i counting half octaves of 2t + 2, for 0 <= t <= 14.75.
 template <class T>
 struct NormalPieces;
 
