@@ -2,6 +2,7 @@
 
     python tools/coefficients.py            write the header and print the errors
     python tools/coefficients.py --check    fail if the header on disk is not what this script makes
+    python tools/coefficients.py Tanh …     the same for these structs, leaving the others as they are
 
 Needs mpmath and the program `sollya`. To add a polynomial, add an entry to STRUCTS.
 """
@@ -235,23 +236,25 @@ class Pieces:
     terms: int
     zero: int = -1  # the piece whose centre is a zero
     low_words: bool = False
+    value_bits: int = 24  # of the first words of c[0]; fewer keep its difference from a larger sum exact
     order: int = 0  # of the zero at 0, the centre of the first piece: its c[0] to c[order - 1] are 0
     identity: bool = False  # c[0] is x itself in the first piece, about 0, and the largest float in its place
     upward: bool = False
     series: bool = False  # Sollya gets the function as its Taylor series about each centre, which it is quicker with
+    first: int = 0  # the index of the first piece; those that follow the last index begin at 0
     margin: float = 1e-4  # how far a piece reaches beyond its bounds, relative to their distance
 
     def make(self, form, known):
-        pieces = [self.piece(i) for i in range(self.count)]
+        pieces = [self.piece((i - self.first) % self.count) for i in range(self.count)]
         error = max(error for *_, error in pieces)
         print(f"  {form.name:8}{self.name:12}{self.count} x {self.terms} terms   2^{error:.2f}")
         rows = list(zip(*(coefficients for _, coefficients, _ in pieces), strict=True))
         centres = listed(form.literal(centre) for centre, *_ in pieces)
         code = f"static constexpr float {self.name}_centre[{self.count}] = {{{centres}}};\n"
         if self.low_words:
-            highs = [
-                [mpf(0) if (k, i) == (0, self.zero) else form.round(c) for i, c in enumerate(rows[k])] for k in (0, 1)
-            ]
+            zero = (self.zero + self.first) % self.count if self.zero >= 0 else -1
+            short = [mpf(0) if i == zero else rounded_bits(self.value_bits, c) for i, c in enumerate(rows[0])]
+            highs = [short, [form.round(c) for c in rows[1]]]
             lows = [
                 [form.round(c - high) for c, high in zip(*both, strict=True)]
                 for both in zip(rows[:2], highs, strict=True)
@@ -377,6 +380,11 @@ class Pieces:
                 continue
             worst = max(worst, abs(mpmath.polyval(coefficients[::-1], d) / exact - 1))
         return float(mpmath.log(worst, 2))
+
+
+def rounded_bits(bits, value):
+    with mpmath.workprec(bits):
+        return +value
 
 
 def wrapped_row(values):
@@ -640,32 +648,40 @@ def centres(bounds, part=0.5):
     return (0, *(a + (b - a) * part for a, b in itertools.pairwise(bounds[1:])))
 
 
-def quarter_octaves(unit, largest):
-    """The bounds of sixteen pieces that quarter octaves of t/unit + 2 count."""
-    ends = [2**octave * (1 + quarter / mpf(4)) for octave in range(1, 5) for quarter in range(4)]
-    return (*(unit * (end - 2) for end in ends), mpf(largest))
-
-
-def centres_about(zero, bounds):
-    """The zero, and in the other pieces a point nearer to the end next to it, but that the first is about 0."""
-
-    def centre(a, b):
-        return zero if a < zero < b else a + (b - a) * (0.65 if b < zero else 0.35)
-
-    return (0, *itertools.starmap(centre, itertools.pairwise(bounds[1:])))
-
-
-def piece_of(zero, bounds):
-    return next(i for i, (_, b) in enumerate(itertools.pairwise(bounds)) if b > zero)
-
-
-NORMAL_STEPS, NORMAL_LARGEST = mpf(1.8125), 16.25
-NORMAL_BOUNDS = quarter_octaves(1 / NORMAL_STEPS, NORMAL_LARGEST)
 BINARY_RATE, BINARY_UNIT, BINARY_LARGEST = 1 / mpmath.sqrt(2 * mpmath.ln2), mpf(59) / 64, mpf(13.82)
 BINARY_BOUNDS = half_octaves(BINARY_UNIT, BINARY_LARGEST)
-GELU_TANH_STEPS, GELU_TANH_LARGEST = FLOAT.round(2.327), 11.5
-GELU_TANH_BOUNDS = quarter_octaves(1 / GELU_TANH_STEPS, GELU_TANH_LARGEST)
 
+
+def gelu_slope(name, gate, growth, function, index, bounds, terms):
+    """The derivative of a gate at -t without its decay: eight pieces, the second about its zero.
+
+    The centres of the others are where the function is at most twice as large as at its smallest.
+    """
+    above = (a + (b - a) * 0.2 for a, b in itertools.pairwise(bounds[2:]))
+    return Struct(
+        name,
+        f"{gate}'(-t) {growth} in d = t - centre[i], i counting half octaves of {index}, for 0 <= t <= {bounds[-1]}.",
+        (
+            Pieces(
+                "slope",
+                "One piece about the zero;",
+                function=function,
+                bounds=bounds,
+                centres=(0, ROOTS[f"{gate}_root"], *above),
+                terms=terms,
+                zero=1,
+                low_words=True,
+                value_bits=20,
+                first=int(bounds is NORMAL_SLOPE_BOUNDS),
+                upward=True,
+                series=True,
+            ),
+        ),
+        formats=(FLOAT,),
+    )
+
+
+NORMAL_SLOPE_BOUNDS = tuple((end - 3) / mpf(3) for end in (3, 4, 6, 8, 12, 16, 24, 32, 48))
 TANH_UNIT = 0.65
 TANH_BOUNDS = half_octaves(TANH_UNIT, 9.1)
 
@@ -740,7 +756,16 @@ STRUCTS = (
         (
             Constant("steps", "", lambda *_: 2 / mpf(TANH_UNIT)),
             Constant("largest", "", lambda *_: TANH_BOUNDS[-1]),
-            Pieces("tanh", "tanh(t);", "tanh(y)", TANH_BOUNDS, centres(TANH_BOUNDS), terms=8, order=1, upward=True),
+            Pieces(
+                "tanh",
+                "tanh(t);",
+                "tanh(y)",
+                TANH_BOUNDS,
+                (0, 0.336, 0.76, *centres(TANH_BOUNDS)[3:]),  # whose tanh is below t in the whole piece
+                terms=8,
+                identity=True,
+                upward=True,
+            ),
             Pieces(
                 "shrink",
                 "t - tanh(t);",
@@ -886,25 +911,6 @@ STRUCTS = (
         formats=(FLOAT,),
     ),
     Struct(
-        "NormalTailPieces",
-        f"With h = t - centre[i], i counting quarter octaves of steps t + 2, for 0 <= t <= {NORMAL_LARGEST}.",
-        (
-            Constant("steps", "", lambda *_: NORMAL_STEPS),
-            Pieces(
-                "slope",
-                "gelu'(-t) e^(t^2/2), one piece of it about its zero;",
-                function="mills(y)-y/sqrt(2*pi)",
-                bounds=NORMAL_BOUNDS,
-                centres=centres_about(ROOTS["gelu_root"], NORMAL_BOUNDS),
-                terms=7,
-                zero=piece_of(ROOTS["gelu_root"], NORMAL_BOUNDS),
-                upward=True,
-                series=True,
-            ),
-        ),
-        formats=(FLOAT,),
-    ),
-    Struct(
         "BinaryNormal",
         "In units of y = (rate + rate_low) t the normal density at t is a constant times 2^-(y^2). With "
         "h = y - tail_centre[i], i counting half octaves of steps y + 2, for 0 <= y <= range.",
@@ -939,24 +945,17 @@ STRUCTS = (
         ),
         formats=(FLOAT,),
     ),
-    Struct(
-        "GeluTanhPieces",
-        f"With d = t - centre[i], i counting quarter octaves of steps t + 2, for 0 <= t <= {GELU_TANH_LARGEST}.",
-        (
-            Constant("steps", "", lambda *_: GELU_TANH_STEPS),
-            Pieces(
-                "slope",
-                "gelu_tanh'(-t) e^(2u), u as in gelu_tanh, one piece of it about its zero;",
-                function="exp(tanh_gate(y))*gelu_tanh_derivative(-(y))",
-                bounds=GELU_TANH_BOUNDS,
-                centres=centres_about(ROOTS["gelu_tanh_root"], GELU_TANH_BOUNDS),
-                terms=7,
-                zero=piece_of(ROOTS["gelu_tanh_root"], GELU_TANH_BOUNDS),
-                upward=True,
-                series=True,
-            ),
-        ),
-        formats=(FLOAT,),
+    gelu_slope(
+        "GeluSlope", "gelu", "e^(t^2/2)", "mills(y)-y/sqrt(2*pi)", "3t + 3 from 1", NORMAL_SLOPE_BOUNDS, terms=8
+    ),
+    gelu_slope(
+        "GeluTanhSlope",
+        "gelu_tanh",
+        "e^(2u)",
+        "exp(tanh_gate(y))*gelu_tanh_derivative(-(y))",
+        "2t + 2",
+        HALF_OCTAVES,
+        terms=9,
     ),
     Struct(
         "NormalPdf",
@@ -969,24 +968,41 @@ STRUCTS = (
 )
 
 
-def header():
-    banner = (
-        "// Generated by tools/coefficients.py: change that, not this.\n"
-        "// Errors are those of the rounded coefficients in exact arithmetic; arrays ascend in degree.\n"
-    )
-    structs = "\n".join(struct.make() for struct in STRUCTS)
-    return f"{banner}#pragma once\n\nnamespace halfwave {{\nnamespace {{\n\n{structs}\n}}\n}}\n"
+BANNER = (
+    "// Generated by tools/coefficients.py: change that, not this.\n"
+    "// Errors are those of the rounded coefficients in exact arithmetic; arrays ascend in degree.\n"
+    "#pragma once\n\nnamespace halfwave {\nnamespace {\n\n"
+)
+FOOTER = "\n}\n}\n"
+
+
+def on_disk(text):
+    """The text of each struct in the header, by name."""
+    structs = re.split(r"(?<=\n)\n(?=//|template <class T>)", text.removeprefix(BANNER).removesuffix(FOOTER))
+    return {re.search(r"^struct (\w+);", struct, re.M)[1]: struct for struct in structs}
+
+
+def header(names, old):
+    """What this script makes, of the structs that are not named what there is."""
+    kept = on_disk(old) if names else {}
+    structs = [kept[it.name] if names and it.name not in names else it.make() for it in STRUCTS]
+    return BANNER + "\n".join(structs) + FOOTER
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("structs", nargs="*", metavar="STRUCT", help="the structs to make; all, if none is named")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
-    text = header()
-    if not check:
+    options = parser.parse_args()
+    unknown = set(options.structs) - {struct.name for struct in STRUCTS}
+    if unknown:
+        parser.error(f"no such structs: {listed(sorted(unknown))}")
+    old = HEADER.read_text() if HEADER.exists() else ""
+    text = header(options.structs, old)
+    if not options.check:
         HEADER.parent.mkdir(parents=True, exist_ok=True)
         HEADER.write_text(text)
-    elif HEADER.read_text() != text:
+    elif old != text:
         sys.exit(f"{HEADER} is not what {pathlib.Path(__file__).name} makes")
 
 

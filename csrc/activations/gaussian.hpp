@@ -18,7 +18,7 @@ struct Gelu {
       .curvature = "phi(x) * (2 - x**2)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
       .forward = {2, 2, Doubt::exact_is_above},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {3.25f, 4, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
   };
   static constexpr float mills_sensitivity = 4.18f;  // of q * mills(q) to q, about
@@ -40,12 +40,12 @@ struct Gelu {
   static HALFWAVE_INLINE V backward(V g, V x) {
     using T = typename V::Scalar;
     if constexpr (sizeof(T) == 4) {
-      using K = NormalTailPieces<T>;
+      using K = GeluSlope<T>;
       const V t = min(V(NormalRange<T>::largest), abs(x));
-      const V index = quarter_octave(fma(t, V(K::steps), V(2)));
+      const V index = half_octave(fma(V(3), t, V(3)));
       V v_low;
-      const V v = polynomial_parts(t - lookup(K::slope_centre, index), index, K::slope, v_low);
-      const ScaledDecay<2, V> decay(t, t);
+      const V v = polynomial_parts(t - lookup(K::slope_centre, index), index, K::slope, K::slope_low, v_low);
+      const ScaledDecay<V> decay(V(0.5f) * t, t);
       return g * mirrored(x, decay.times(v, v_low) * V(decay.unscale));
     } else {
       const NormalTail<V> f(abs(x), slope_sensitivity, false);

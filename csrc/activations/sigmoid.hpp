@@ -195,7 +195,7 @@ struct QuickGelu {
       .curvature = "1.702 * s * (1 - s) * (2 - t * tanh(t / 2)), t = 1.702 * x, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
       .forward = {1.25f, 2, Doubt::exact_is_above},
-      .backward = {1.05f, 2, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::beyond_range_away},
       .second_derivative = {3.25f, 3.5, Doubt::near_midpoints, Doubt::beyond_range_away},
   };
 
@@ -223,7 +223,8 @@ struct QuickGelu {
     using T = typename V::Scalar;
     const auto by_formula = [&]() HALFWAVE_INLINE_LAMBDA {
       const Argument<V> t(x);
-      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(t.tail(), t.a, t.low));
+      const LogisticTail<V> f(typename LogisticTail<V>::Precisely{}, t.a, t.low);
+      return near_root<QuickGeluDerivativeRoot<T>>(-t.m, gate_slope(f, t.a, t.low));
     };
     if constexpr (sizeof(T) == 4)
       return g * mirrored(x, piecewise<QuickGeluSlope<T>>(abs(x), by_formula));
@@ -247,7 +248,7 @@ struct GeluTanh {
       .curvature = "s * (1 - s) * (4 * t' - 2 * t'(0) - x * t'**2 * tanh(t / 2)), t = 2 * u, s = sigmoid(t)",
       .source = "D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, arXiv:1606.08415.",
       .forward = {2, 2, Doubt::at_midpoints, Doubt::exact_is_above},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .second_derivative = {0.51f, 3.5},
   };
 
@@ -321,13 +322,13 @@ struct GeluTanh {
   // At -m, e^(-2u) times what varies slowly.
   template <class V>
   static HALFWAVE_INLINE V slope_by_pieces(const Argument<V>& t) {
-    using K = GeluTanhPieces<typename V::Scalar>;
-    const V index = quarter_octave(fma(t.m, V(K::steps), V(2)));
+    using K = GeluTanhSlope<typename V::Scalar>;
+    const V index = half_octave(fma(V(2), t.m, V(2)));
     V v_low;
-    const V v = polynomial_parts(t.m - lookup(K::slope_centre, index), index, K::slope, v_low);
+    const V v = polynomial_parts(t.m - lookup(K::slope_centre, index), index, K::slope, K::slope_low, v_low);
     V h_low;
     const V h = t.factor(Argument<V>::K::b, Argument<V>::K::b_low, h_low);
-    const ScaledDecay<1, V> decay(t.m, h, t.m, h_low);
+    const ScaledDecay<V> decay(t.m, h, t.m, h_low);
     return decay.times(v, v_low) * V(decay.unscale);
   }
   template <class V>
@@ -350,7 +351,7 @@ struct Tanh {
       .source = "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient backprop, 1998.",
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
-      .forward = {1.1f, 1, Doubt::never, Doubt::beyond_range_away},
+      .forward = {1, 1, Doubt::never, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},

@@ -104,7 +104,7 @@ struct LogSigmoid {
       .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {1.05f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .forward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1, 2, Doubt::never},
       .second_derivative = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
@@ -137,8 +137,8 @@ struct Mish {
       .curvature =
           "4 * e * (4 + 8*e + 6*e**2 + 2*e**3 + x * (2 + 2*e - 3*e**2 - 2*e**3)) / (2 + 2*e + e**2)**3, e = exp(x)",
       .source = "D. Misra, Mish: a self regularized non-monotonic activation function, 2019, arXiv:1908.08681.",
-      .forward = {1.25f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
-      .backward = {1.25f, 2, Doubt::at_normal_midpoints},
+      .forward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::at_normal_midpoints},
       .second_derivative = {0.51f, 3.5},
   };
 

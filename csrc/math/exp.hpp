@@ -159,38 +159,34 @@ struct Exponent {
   }
 };
 
-// e^(-s / divisor) = u * (1 + linear + higher) in float, s >= 0, where u carries a scale that keeps it normal down to the last subnormal
-// result, which the final multiplication by `unscale` then rounds once.
-template <int divisor, class V>
+// e^-s = u * (1 - linear - higher) in float, s >= 0, where u carries a scale that keeps it normal down to the last subnormal
+// result, which the final multiplication by `unscale` then rounds once. `linear` is exact.
+template <class V>
 struct ScaledDecay {
   static constexpr float unscale = 0x1p-64f;
   V u, linear, higher;
 
   // s = a * b
-  HALFWAVE_INLINE ScaledDecay(V a, V b) { finish(reduced(a, b)); }
+  HALFWAVE_INLINE ScaledDecay(V a, V b) { reduce(a * b, fms(a, b, a * b)); }
   // s = a * b + c * d, where the second term is small.
-  HALFWAVE_INLINE ScaledDecay(V a, V b, V c, V d) { finish(fma(c, d, reduced(a, b))); }
+  HALFWAVE_INLINE ScaledDecay(V a, V b, V c, V d) { reduce(a * b, fma(c, d, fms(a, b, a * b))); }
 
-  // (high + low) * e^(-s / divisor) / unscale
+  // (high + low) * e^-s / unscale
   HALFWAVE_INLINE V times(V high, V low) const {
-    const V v = high + low;
-    return (high + fma(v, linear, fma(v, higher, low))) * u;
+    const V first = fnma(high, linear, high), first_low = fnma(high, linear, high - first);
+    return (first + fnma(high + low, higher, fnma(low, linear, low + first_low))) * u;
   }
 
  private:
-  using R = Reduction<float>;
-
-  // n * ln2_high is exact, and so the first sum rounds what is left of s only.
-  HALFWAVE_INLINE V reduced(V a, V b) {
+  HALFWAVE_INLINE void reduce(V s, V s_low) {
+    using R = Reduction<float>;
+    static constexpr auto tail = scaled(Expm1<float>::tail, 1.0f, -1.0f);
     const V shift = V(R::magic + R::exponent_bias + 64);
-    const V y = fma(a * b, V(-R::log2e / divisor), shift), n = y - shift;
+    const V y = fnma(s, V(R::log2e), shift), n = y - shift;
     u = exponent_from_low_bits(y);
-    return fma(n, V(divisor * R::ln2_low), fma(a, b, n * V(divisor * R::ln2_high)));
-  }
-  HALFWAVE_INLINE void finish(V r) {
-    static constexpr auto tail = scaled(Expm1<float>::tail, 1.0f / (divisor * divisor), -1.0f / divisor);
-    linear = r * V(-1.0f / divisor);
-    higher = (r * r) * polynomial(r, tail.c);
+    linear = fma(n, V(R::ln2_high), s);
+    const V low = fma(n, V(R::ln2_low), s_low), r = linear + low;
+    higher = fnma(r * r, polynomial(r, tail.c), low);
   }
 };
 

@@ -34,10 +34,18 @@ struct Decay {
     a = min(V(Range::largest), magnitude);
     const V t = fnma(a, V(K::log2e), shift);
     const V u = exponent_from_low_bits(t), n = t - shift;
-    const V r = fnma(n, V(K::ln2_high), -a) + fnma(n, V(K::ln2_low), -low);
-    const V v = fma(r * r, polynomial(r, Expm1<T>::tail), r);
-    scaled = fma(u, v, u);
-    scaled_low = fma(u, v, u - scaled);
+    const V high = fnma(n, V(K::ln2_high), -a), r_low = fnma(n, V(K::ln2_low), -low), r = high + r_low;
+    const V tail = polynomial(r, Expm1<T>::tail);
+    if constexpr (sizeof(T) == 4) {
+      // high is exact.
+      const V higher = fma(r * r, tail, r_low), v = high + higher;
+      scaled = fma(u, v, u);
+      scaled_low = fma(u, higher, fma(u, high, u - scaled));
+    } else {
+      const V v = fma(r * r, tail, r);
+      scaled = fma(u, v, u);
+      scaled_low = fma(u, v, u - scaled);
+    }
     value = scaled * V(Range::unscale);
     value_low = scaled_low * V(Range::unscale);
   }

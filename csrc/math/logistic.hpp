@@ -47,6 +47,19 @@ struct LogisticTail {
     divide(fma(n, V(K::ln2_high), a) + fma(n, V(K::ln2_low), low));
   }
 
+  // The same where speed matters less: in float, the correction holds what the rounding of p loses too.
+  struct Precisely {};
+  HALFWAVE_INLINE LogisticTail(Precisely, V magnitude, V low) : a(min(V(Range::largest), magnitude)) {
+    const V n = scale();
+    const V high = fma(n, V(K::ln2_high), a), rest = fma(n, V(K::ln2_low), low), p = high + rest;
+    divide(p);
+    if constexpr (sizeof(typename V::Scalar) == 4) {
+      const V lost = (s - u) * ((high - p) + rest);
+      s_low = s_low + lost;
+      correction = fnma(lost, q, correction);
+    }
+  }
+
   // sigmoid(-a) / u, correctly rounded but for the error of e^p.
   HALFWAVE_INLINE V quotient() const { return fma(q, correction, q); }
 

@@ -55,16 +55,6 @@ HALFWAVE_INLINE V polynomial(V x, V index, V first, const float (&c)[n][pieces])
   return fma(polynomial_from<1>(x, index, c), x, first);
 }
 
-// In two parts, near a zero at x = 0 too: the last two steps keep what their rounding loses.
-template <class V, size_t n, size_t pieces>
-HALFWAVE_INLINE V polynomial_parts(V x, V index, const float (&c)[n][pieces], V& low) {
-  const V s = polynomial_from<2>(x, index, c), c1 = lookup(c[1], index), c0 = lookup(c[0], index);
-  const V p = fma(s, x, c1), p_low = fma(s, x, c1 - p);
-  const V high = fma(p, x, c0);
-  low = fma(p_low, x, fma(p, x, c0 - high));
-  return high;
-}
-
 // In two parts, c[0] + c[1]*x exactly but for what follows it; c_low are second words of c[0] and c[1]. At a zero at x = 0 the
 // first word of c[0] is 0, and `constant - high` exact everywhere.
 template <class V, size_t n, size_t pieces>
@@ -73,6 +63,15 @@ HALFWAVE_INLINE V linear_parts(V x, V index, const float (&c)[n][pieces], const 
   const V high = fma(slope, x, constant);
   const V rest = fma(slope, x, constant - high) + lookup(c_low[0], index);
   low = fma(fma(polynomial_from<2>(x, index, c), x, lookup(c_low[1], index)), x, rest);
+  return high;
+}
+// The same where what follows c[1]*x is a larger part of the sum.
+template <class V, size_t n, size_t pieces>
+HALFWAVE_INLINE V polynomial_parts(V x, V index, const float (&c)[n][pieces], const float (&c_low)[2][pieces], V& low) {
+  const V s = polynomial_from<2>(x, index, c), c1 = lookup(c[1], index), c0 = lookup(c[0], index);
+  const V p = fma(s, x, c1), p_low = fma(s, x, c1 - p) + lookup(c_low[1], index);
+  const V high = fma(p, x, c0);
+  low = fma(p_low, x, fma(p, x, c0 - high) + lookup(c_low[0], index));
   return high;
 }
 template <class V, size_t n, size_t pieces>

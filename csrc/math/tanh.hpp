@@ -58,7 +58,11 @@ struct TanhPiece {
     index = half_octave(fma(V(K::steps), t, V(2)));
   }
 
-  HALFWAVE_INLINE V tanh() const { return polynomial(t - lookup8(K::tanh_centre, index), index, K::tanh); }
+  // In the first piece t takes the place of c[0].
+  HALFWAVE_INLINE V tanh() const {
+    const V first = min(t, lookup8(K::tanh[0], index));
+    return polynomial(t - lookup8(K::tanh_centre, index), index, first, K::tanh);
+  }
   // a - tanh(a). The last two steps before the sum with c[0] keep what their rounding loses, which in the first piece, where
   // the result is their product with d, would be in all of it.
   HALFWAVE_INLINE V shrink() const {

@@ -81,9 +81,6 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return _mm256_castsi256_ps(_mm256_srli_epi32(_mm256_castps_si256(t.v), 22));
   }
-  friend HALFWAVE_INLINE Vec quarter_octave(Vec t) {
-    return _mm256_castsi256_ps(_mm256_srli_epi32(_mm256_castps_si256(t.v), 21));
-  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t.v), 23));
   }

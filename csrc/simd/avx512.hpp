@@ -67,9 +67,6 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return _mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(t.v), 22));
   }
-  friend HALFWAVE_INLINE Vec quarter_octave(Vec t) {
-    return _mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(t.v), 21));
-  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(t.v), 23));
   }

@@ -84,9 +84,6 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec half_octave(Vec t) {
     return vreinterpretq_f32_u32(vshrq_n_u32(vreinterpretq_u32_f32(t.v), 22));
   }
-  friend HALFWAVE_INLINE Vec quarter_octave(Vec t) {
-    return vreinterpretq_f32_u32(vshrq_n_u32(vreinterpretq_u32_f32(t.v), 21));
-  }
   friend HALFWAVE_INLINE Vec exponent_from_low_bits(Vec t) {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(t.v), 23));
   }

@@ -87,8 +87,6 @@ struct Vec {
   friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) { return from_bits(bits(a) - bits(b)); }
   // Counts the half octaves of a positive t in the lowest bits: 2 and 3 give 0 and 1, 4 and 6 give 2 and 3, 8 and 12 …
   friend HALFWAVE_INLINE Vec half_octave(Vec t) { return from_bits(bits(t) >> (sizeof(T) == 4 ? 22 : 51)); }
-  // Counts the quarter octaves of a positive float: 2, 2.5, 3 and 3.5 give 0 to 3, 4, 5, 6 and 7 give 4 to 7, 8, 10 …
-  friend HALFWAVE_INLINE Vec quarter_octave(Vec t) { return from_bits(bits(t) >> 21); }
   // table[i] for the i in the lowest three bits of t's significand; the entries are exact in float.
   friend HALFWAVE_INLINE Vec lookup8(const float* table, Vec t) { return T(table[bits(t) & 7]); }
   // The same for the lowest four bits, of a float.
