@@ -128,7 +128,7 @@ struct Laplace {
     using K = BinaryNormal<float>;
     using R = Reduction<float>;
     static constexpr float unscale = 0x1p-64f;
-    V y, y_low, u, decay;  // 2^-(y^2) = u * (1 + decay) * unscale
+    V y, y_low, u, r;  // 2^-(y^2) = u * 2^-r * unscale
 
     HALFWAVE_INLINE Binary(V x, V mu, V sigma) {
       const V rate = V(K::rate) / sigma;
@@ -140,9 +140,9 @@ struct Laplace {
       y = d * rate;
       y_low = fma(d, rate_low, fma(d_low, rate, fms(d, rate, y)));
       const V shift = V(R::magic + R::exponent_bias + 64);
-      const V t = fnma(y, y, shift), r = fma(y, y, t - shift);
+      const V t = fnma(y, y, shift);
+      r = fma(y, y, t - shift);
       u = exponent_from_low_bits(t);
-      decay = polynomial(r, K::decay) * r;
     }
   };
   static HALFWAVE_INLINE Vec<float> forward_ordinary(Vec<float> x, Vec<float> mu, Vec<float> sigma) {
@@ -154,7 +154,8 @@ struct Laplace {
     const V h = t - lookup(K::tail_centre, index);
     const V moved = b.y_low * select(above, V(-K::slope), V(K::slope));
     const V first = lookup(K::tail[0], index), rest = fma(polynomial_from<1>(h, index, K::tail), h, moved);
-    const V tail = (first + fma(first + rest, b.decay, rest)) * b.u;
+    const V decay = polynomial(b.r, K::decay) * b.r;
+    const V tail = (first + fma(first + rest, decay, rest)) * b.u;
     return fma(tail, select(above, V(-b.unscale), V(b.unscale)), select(above, V(1), V(0)));
   }
   static HALFWAVE_INLINE Vec<float> backward_ordinary(Vec<float> g, Vec<float> x, Vec<float> mu, Vec<float> sigma) {
@@ -164,7 +165,12 @@ struct Laplace {
     const V a = V(K::scale) / sigma;
     const V a_low = fma(fnma(a, sigma, V(K::scale)), V(1 / K::scale), V(K::log_low));
     const V lost = fma(b.y * b.y_low, V(-2 * BinaryNormal<float>::ln2), a_low);
-    return g * ((fma(a, b.decay + fma(b.decay, lost, lost), a) * b.u) * V(b.unscale));
+    // a * (1 + linear + higher) * (1 + lost)
+    const V c = V(BinaryNormal<float>::decay[0]), linear = b.r * c;
+    const V higher = fma(b.r * b.r, polynomial_from<1>(b.r, BinaryNormal<float>::decay), fms(b.r, c, linear));
+    const V rest = higher + fma(linear + higher, lost, lost);
+    const V sum = fma(a, linear, a);
+    return g * (((sum + fma(a, rest, fma(a, linear, a - sum))) * b.u) * V(b.unscale));
   }
 
   // factor times the density, k / sigma * e^(-w^2/2), k = 1 / sqrt(2 * pi) in two parts. Where sigma is tiny, `lifts` divisions

@@ -177,7 +177,7 @@ struct TanhShrink {
       .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .forward = {1.75f, 1, Doubt::near_normal_midpoints, Doubt::never},
-      .backward = {1.25f, 1, Doubt::exact_is_beyond, Doubt::beyond_range},
+      .backward = {1, 1, Doubt::exact_is_beyond, Doubt::beyond_range},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 

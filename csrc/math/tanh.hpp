@@ -73,13 +73,15 @@ struct TanhPiece {
     const V q = fma(p, d, c1), q_low = fma(p_low, d, fma(p, d, c1 - q));
     return fma(q, d, fma(q_low, d, lookup8(K::shrink[0], index) + (a - t)));
   }
-  // tanh(a)^2, likewise.
+  // tanh(a)^2, likewise by its last three steps, and the sum with c[0].
   HALFWAVE_INLINE V square() const {
     const V d = t - lookup8(K::square_centre, index);
-    const V s = polynomial_from<2>(d, index, K::square);
-    const V c1 = lookup8(K::square[1], index);
-    const V p = fma(s, d, c1), p_low = fma(s, d, c1 - p);
-    return fma(p, d, fma(p_low, d, lookup8(K::square[0], index)));
+    const V r = polynomial_from<3>(d, index, K::square);
+    const V c2 = lookup8(K::square[2], index), c1 = lookup8(K::square[1], index), c0 = lookup8(K::square[0], index);
+    const V s = fma(r, d, c2), s_low = fma(r, d, c2 - s);
+    const V p = fma(s, d, c1), p_low = fma(s_low, d, fma(s, d, c1 - p));
+    const V y = fma(p, d, c0);
+    return y + fma(p_low, d, fma(p, d, c0 - y));
   }
 };
 
