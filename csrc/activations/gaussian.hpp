@@ -119,7 +119,7 @@ struct Laplace {
   // In float, y = (x - mu) * rate / sigma makes the density 2^-(y^2) times a constant, and the tail that times what varies
   // slowly. Clipping x to where the scaled power of two is 0 spares all that follows any care, but for parameters that are
   // `rare`. d + d_low = x - mu; y + y_low is the exact value.
-  static HALFWAVE_INLINE auto rare(Vec<float> mu, Vec<float> sigma) {
+  static HALFWAVE_INLINE Vec<float>::Mask rare(Vec<float> mu, Vec<float> sigma) {
     using V = Vec<float>;
     return (abs(mu) > V(0x1p16f) * sigma) | (sigma < V(0x1p-40f)) | (sigma > V(0x1p60f));
   }
