@@ -487,7 +487,7 @@ def test_second_derivative_of_swish_with_the_largest_beta(dtype: type[np.floatin
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", [c for c in CASES if c.name == "laplace"], ids=str)
 def test_laplace_with_a_tiny_sigma(case: Case, dtype: str) -> None:
-    """What is divided by sigma may overflow before the exponential makes it small, and what a division leaves underflow."""
+    """A quotient by sigma may overflow before the exponential makes it small; what a division leaves may underflow."""
     fmt = FORMATS[dtype]
     info = np.finfo(dtype)
     sigmas = [info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny / 1000, info.tiny * 3, info.tiny**0.5 / 3]
