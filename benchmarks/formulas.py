@@ -65,7 +65,7 @@ FORMULAS = {
     "relu": Formula("maximum(x, 0)", "indicator(x > 0)", "indicator(y > 0)"),
     "relu6": _clip(0, 6),
     "clipped_relu": _clip(0, 1),
-    "threshold": Formula("where(x > 0.5, x, 0.25)", "indicator(x > 0.5)", "indicator(y > 0.5)"),
+    "threshold": Formula("where(x > 1, x, -2)", "indicator(x > 1)", "indicator(y > 1)"),
     "thresholded_relu": Formula("where(x > 1, x, 0)", "indicator(x > 1)", "indicator(y > 1)"),
     "leaky_relu": _rectifier(0.01),
     "prelu": _rectifier(0.25),
@@ -156,7 +156,7 @@ def _gated_and_clamped(alpha: float, limit: float) -> Gated:
 LIMITS = ("copy", "add", "read", "negative")
 
 # Parameters for functions that have some without a default; the formulas above have the same.
-REQUIRED = {"clipped_relu": (1.0,), "threshold": (0.5, 0.25), "prelu": (0.25,)}
+REQUIRED = {"clipped_relu": (1.0,), "threshold": (1.0, -2.0), "prelu": (0.25,)}
 
 
 class Unsupported(Exception):

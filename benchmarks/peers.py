@@ -138,7 +138,7 @@ class Torch(Peer):
         "relu": "torch.clamp_min(x, 0{o})",
         "relu6": "nn.hardtanh(x, 0.0, 6.0{o})",
         "clipped_relu": "nn.hardtanh(x, 0.0, 1.0{o})",
-        "threshold": "threshold(x, 0.5, 0.25{o})",
+        "threshold": "threshold(x, 1.0, -2.0{o})",
         "thresholded_relu": "threshold(x, 1.0, 0.0{o})",
         "leaky_relu": "nn.leaky_relu(x, 0.01{o})",
         "prelu": "torch.prelu(x, weight)",
@@ -172,7 +172,7 @@ class Torch(Peer):
         "relu": "aten.threshold_backward(g, x, 0, grad_input=out)",
         "relu6": "aten.hardtanh_backward(g, x, 0, 6, grad_input=out)",
         "clipped_relu": "aten.hardtanh_backward(g, x, 0, 1, grad_input=out)",
-        "threshold": "aten.threshold_backward(g, x, 0.5, grad_input=out)",
+        "threshold": "aten.threshold_backward(g, x, 1, grad_input=out)",
         "thresholded_relu": "aten.threshold_backward(g, x, 1, grad_input=out)",
         "leaky_relu": "aten.leaky_relu_backward(g, x, 0.01, False, grad_input=out)",
         "prelu": "aten.leaky_relu_backward(g, x, 0.25, False, grad_input=out)",
@@ -320,6 +320,8 @@ class NumExpr(Peer):
     def call(self, cell: Cell, data: Data) -> Call:
         """Compile the expressions; a pair is two runs."""
         _with_out(cell)
+        if data.outputs[0].dtype.name not in ("float32", "float64", "int32"):
+            raise Unsupported("numexpr has no such dtype")
         names: dict[str, Any] = {**data.names, "how": {"order": "K", "casting": "safe", "ex_uses_vml": False}}
         runs, texts = [], []
         for i, expression in enumerate(expressions(cell.function, cell.direction)):

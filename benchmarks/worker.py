@@ -135,8 +135,9 @@ def serve(connection: Connection, peer: str, threads: int, isa: str, processor: 
                     connection.send(("done", getattr(workplace, method)(*arguments)))
             except (Unsupported, ImportError, MemoryError) as error:
                 connection.send(("unsupported", f"{error}"))
-            except Exception:
-                connection.send(("failed", traceback.format_exc(limit=-2)))
+            except Exception as error:
+                # Without the frames, which would name files of this machine in the results.
+                connection.send(("failed", traceback.format_exception_only(error)[-1].strip()))
 
 
 @contextlib.contextmanager

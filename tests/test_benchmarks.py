@@ -3,6 +3,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from multiprocessing import Pipe
 from pathlib import Path
 
 import halfwave as hw
@@ -11,10 +13,10 @@ import pytest
 
 from benchmarks import cells, formulas, report
 from benchmarks.cells import Cell
-from benchmarks.data import NUMPY_NAMES
+from benchmarks.data import NUMPY_NAMES, data_of
 from benchmarks.measure import statistics
 from benchmarks.results import Results
-from benchmarks.worker import environment
+from benchmarks.worker import environment, serve
 
 ROOT = Path(__file__).parent.parent
 SELECTION = ["--functions", "relu", "silu", "--directions", "forward", "backward", "--sizes", "64", "--peers", "numpy"]
@@ -91,6 +93,36 @@ def test_every_gated_unit_is_measured() -> None:
     gated = {name for name, function in hw.functions().items() if function.packed}
     assert gated == formulas.GATED.keys()
     assert gated <= set(cells.ACTIVATIONS)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_failure_is_told_in_one_line_and_names_no_file() -> None:
+    """It goes into the results, and they are published: no place on the machine that measured belongs there."""
+    ours, theirs = Pipe()
+    thread = threading.Thread(target=serve, args=(theirs, "numpy", 1, cells.NATIVE, None))
+    thread.start()
+    ours.send(("prepare", ("no cell",)))
+    status, why = ours.recv()
+    ours.close()
+    thread.join(timeout=60)
+    assert status == "failed"
+    assert why.startswith("AttributeError: ")
+    assert "\n" not in why
+    assert "/" not in why
+
+
+def test_committed_results_name_no_file() -> None:
+    for path in (report.ROOT / "benchmarks/results").glob("*.json"):
+        for key, found in json.loads(path.read_text())["cells"].items():
+            for peer, result in found.items():
+                assert "\n" not in result.get("unsupported", ""), (key, peer)
+                assert "/" not in result.get("unsupported", ""), (key, peer)
+
+
+@pytest.mark.parametrize("name", [n for n in cells.ACTIVATIONS if cells.has_dtype(n, "int32", "forward")])
+def test_cells_of_integers_have_parameters_that_integers_take(name: str) -> None:
+    cell = Cell(cells.NATIVE, 1, "int32", 64, "normal", name, "forward")
+    hw.functions()[name](data_of(cell).operands["x"], *formulas.REQUIRED.get(name, ()))
 
 
 def fake(ours: float, numpy: float, torch: float) -> dict[str, dict[str, float]]:
