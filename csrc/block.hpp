@@ -43,6 +43,7 @@ constexpr Undecided undecided(Bound bound, Doubt doubt, int factors) {
             : doubt == Doubt::exact_is_beyond                     ? Exact::beyond
             : doubt == Doubt::exact_is_before                     ? Exact::before
             : doubt == Doubt::exact_is_above                      ? Exact::above
+            : doubt == Doubt::exact_is_off_half                   ? Exact::off_half
                                                                   : Exact::elsewhere;
   return r;
 }
@@ -307,7 +308,11 @@ constexpr bool is_computed_in_float(std::index_sequence<i...>) {
 template <class A>
 constexpr bool shares_curvature = requires { typename A::Curvature; };
 
-// 16-bit results are made of its floats, no kernel more, but where many activations share one.
+// Those of which more than two vectors are computed at a time: loads and stores take most of their time.
+template <class A>
+constexpr bool is_light = unroll_of<A>() > 2;
+
+// 16-bit results are made of its floats, no kernel more, but where many activations share one, or the detour would show.
 template <class A>
 constexpr Operation second_derivative() {
   using Op = SecondDerivative<typename CurvatureOf<A>::Type, A::info.parameter_count()>;
@@ -321,7 +326,7 @@ constexpr Operation second_derivative() {
     o.f32 = blocks<Op, float>();
   else
     o.f32 = {{block_in_double<Op, false>}, {block_in_double<Op, varying>}};
-  if constexpr (shares_curvature<A>) {
+  if constexpr (shares_curvature<A> || is_light<A>) {
     o.f16 = narrow_kernel<Op, Float16, of_float16>();
     o.bf16 = narrow_kernel<Op, BFloat16, of_bfloat16>();
   } else {

@@ -26,7 +26,14 @@ enum class Exact : uint8_t {
   beyond,     // farther from zero
   before,     // nearer to it
   above,      // greater, as x/2 + c*x*x is near 0
+  off_half,   // farther from 1/2, as x/5 + 1/2 is with a float in the place of 1/5
 };
+
+// The next float that is farther from 1/2, of one in [0, 1].
+HALFWAVE_INLINE Vec<float> off_half(Vec<float> a) {
+  const Vec<float> step(0x1.4p-24f);  // between half a unit and one and a half
+  return fma(a, select(a > Vec<float>(0.5f), step, -step), a);
+}
 
 // A format loads and stores two vectors at a time. A factor above `safe` may bring back bits that the other one, far below
 // 1, has lost among float's subnormal numbers, or all of them.
@@ -46,11 +53,13 @@ struct Float16 {
     store_half(p + lanes, off_midpoint(v[1], exact));
   }
   // The next float that is farther from zero, or nearer to it: a midpoint then goes that way. Farther than a power of two
-  // comes itself; the only such midpoint is that between 0 and the smallest number.
+  // comes itself; the only such midpoint is that between 0 and the smallest number. Of what goes nearer, a number whose last
+  // bit is set remains as it is, so that none becomes a midpoint.
   static HALFWAVE_INLINE Vec<float> off_midpoint(Vec<float> a, Exact exact) {
     if (exact == Exact::beyond) return fma(a, Vec<float>(0x1p-24f), a);
-    if (exact == Exact::before) return a * Vec<float>(1 - 0x1p-24f);
+    if (exact == Exact::before) return with_last_bit_of(a * Vec<float>(1 - 0x1p-24f), a);
     const Vec<float> half_of_smallest(0x1p-25f);
+    if (exact == Exact::off_half) return off_half(a);
     if (exact == Exact::above) return select(a == half_of_smallest, Vec<float>(0x1.000002p-25f), a);
     return a;
   }
@@ -71,6 +80,8 @@ struct BFloat16 {
       store_bfloats(p, v[0], v[1]);
     else if (exact == Exact::kept)
       keep_bfloats(p, v[0], v[1]);
+    else if (exact == Exact::off_half)
+      store_bfloats_without_ties(p, off_half(v[0]), off_half(v[1]), false);
     else if (exact == Exact::above)
       store_bfloats_ties_up(p, v[0], v[1]);
     else
@@ -123,6 +134,13 @@ HALFWAVE_INLINE size_t lowest_bit(uint32_t bits) {
 #endif
 }
 
+// Between the place of an element in two vectors and its bit among those that near_midpoints sets.
+HALFWAVE_INLINE size_t place_of_bit(size_t bit) {
+  const size_t j = bit / midpoint_stride;
+  return j % 2 * lanes + j / 2;
+}
+HALFWAVE_INLINE size_t bit_of_place(size_t place) { return (place % lanes * 2 + place / lanes) * midpoint_stride; }
+
 // x moved by the smallest step there is in double.
 HALFWAVE_INLINE double neighbour(double x, bool above) {
   uint64_t bits;
@@ -139,7 +157,7 @@ class Recomputation {
   HALFWAVE_INLINE Recomputation(const Operation& o, int k, const NarrowOperands& f, uint16_t* t)
       : op(o), output(k), from(f), to(t) {}
 
-  // Of the pair of vectors from element i on, those whose bits are set.
+  // Of the pair of vectors from element i on, those whose bits near_midpoints would set.
   HALFWAVE_INLINE void add(size_t i, uint32_t found) {
     if (found != 0) [[unlikely]]
       add_each(i, found);
@@ -186,7 +204,7 @@ class Recomputation {
   HALFWAVE_NOINLINE void add_each(size_t first, uint32_t found) {
     if (count + pair > capacity) finish();
     for (; found != 0; found &= found - 1, ++count) {
-      const size_t i = first + Format::index(lowest_bit(found));
+      const size_t i = first + Format::index(place_of_bit(lowest_bit(found)));
       for (int k = 0; k < op.data; ++k) words[k][count] = from.data[k][i];
       for (int k = 0; k < op.parameters; ++k) parameters[k][count] = from.parameters[k][from.varying ? i : 0];
       places[count] = i;
@@ -239,15 +257,11 @@ HALFWAVE_INLINE bool has_large_factor(const Operation& op, const NarrowOperands&
 template <class Format, Undecided undecided>
 class Rounding {
  public:
-  // Which elements of two vectors are close to a midpoint, bit by bit in the order of vectors.
+  // Which elements of two vectors are close to a midpoint, as near_midpoints says it.
   static HALFWAVE_INLINE uint32_t close(const Vec<float>* both) {
-    uint32_t found = 0;
-    for (int u = 0; u < 2; ++u) {
-      Vec<float> result = both[u];
-      if constexpr (undecided.subnormal) result = Format::aligned(result);
-      found |= uint32_t(lane_bits(near_midpoint<Format::dropped>(result, undecided.margin))) << u * lanes;
-    }
-    return found;
+    const auto aligned = [](Vec<float> result)
+                             HALFWAVE_INLINE_LAMBDA { return undecided.subnormal ? Format::aligned(result) : result; };
+    return near_midpoints<Format::dropped>(aligned(both[0]), aligned(both[1]), undecided.margin);
   }
 
   // `large`: whether there may be a large factor.
@@ -271,17 +285,18 @@ class Rounding {
   // Which elements a large factor may bring back.
   static HALFWAVE_INLINE uint32_t vanished(const Operation& op, const NarrowOperands& from, const Vec<float>* both,
                                            size_t i) {
-    uint32_t found = 0;
+    uint32_t places = 0, found = 0;
     if constexpr (Format::has_range_of_float) {
       for (int k = 0; k < op.data; ++k) {
         if (!op.is_factor(k)) continue;
         Vec<float> factor[2];
         Format::load(from.data[k] + i, factor);
-        for (int u = 0; u < 2; ++u) found |= uint32_t(lane_bits(abs(factor[u]) > Vec<float>(0x1p8f))) << u * lanes;
+        for (int u = 0; u < 2; ++u) places |= uint32_t(lane_bits(abs(factor[u]) > Vec<float>(0x1p8f))) << u * lanes;
       }
     } else {
-      for (int u = 0; u < 2; ++u) found |= uint32_t(lane_bits(unordered(both[u], both[u]))) << u * lanes;
+      for (int u = 0; u < 2; ++u) places |= uint32_t(lane_bits(unordered(both[u], both[u]))) << u * lanes;
     }
+    for (; places != 0; places &= places - 1) found |= uint32_t(1) << bit_of_place(lowest_bit(places));
     return found;
   }
 };

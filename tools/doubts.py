@@ -54,7 +54,7 @@ def least(case: Case, fmt: Format) -> str:
         exact_midpoints = (midpoint & (results == exact)).any()
         if not lost and (fmt.name == "float16" or "g" in case.data or exact_midpoints):
             return "never"
-        if exact_midpoints or (away != right).any():
+        if exact_midpoints:
             return "beyond_range"
     if not (away != right).any():
         return "beyond_range_away"
@@ -64,8 +64,19 @@ def least(case: Case, fmt: Format) -> str:
             decided = moved.astype(fmt.dtype).astype(np.float64)
         if fmt.name == "bfloat16":  # there, only midpoints are moved
             decided = np.where(normal, decided, even)
+        elif towards == 0:  # and here only even floats
+            decided = np.where(bits & 1, even, decided)
         if not (decided != right).any():
             return name
+    if not (even != right).any():
+        return "beyond_range"
+    with np.errstate(all="ignore"):
+        moved = np.nextafter(results, np.where(results > 0.5, np.float32(np.inf), np.float32(0)))
+        decided = moved.astype(fmt.dtype).astype(np.float64)
+    if fmt.name == "bfloat16":
+        decided = ((moved.view(np.uint32) + half - 1) >> 16).astype(np.uint16).view(fmt.dtype).astype(np.float64)
+    if not ((results < 0) | (results > 1)).any() and not (decided != right).any():
+        return "exact_is_off_half"
     raised = midpoint if fmt.name == "bfloat16" else np.abs(results) == fmt.smallest / 2
     with np.errstate(all="ignore"):
         moved = np.nextafter(results, np.where(raised, np.float32(np.inf), results))

@@ -20,9 +20,9 @@ struct SoftSign {
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
       .forward = {1.5f, 1.5f, Doubt::never, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {2, 2, Doubt::exact_is_before},
       .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
-      .second_derivative = {2.25f, 2.25f, Doubt::exact_is_beyond, Doubt::beyond_range},
+      .second_derivative = {2.25f, 2.25f, Doubt::exact_is_beyond, Doubt::exact_is_before},
   };
 
   static constexpr int unroll = 4;
@@ -86,7 +86,7 @@ struct SquarePlus {
       .from_output_domain = {"b must be > 0: only then does y determine x",
                              [](const double* p) { return !(p[0] <= 0); }},
       .from_output = "y**2 / (y**2 + b / 4)",
-      .forward = {1.4f, 1.4f, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .forward = {1.4f, 1.4f, Doubt::at_normal_midpoints, Doubt::exact_is_before},
       .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1, 1, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {3, 3.5, Doubt::never, Doubt::beyond_range},

@@ -162,7 +162,7 @@ struct ClippedLinear {
       .from_output_domain = {"slope must not be 0: only then does y tell whether x is inside",
                              [](const double* p) { return p[0] != 0; }},
       .from_output = "slope if 0 < y < 1 else 0",
-      .forward = {0.5, 0.5, Doubt::at_normal_midpoints},
+      .forward = {0.5, 0.5, Doubt::exact_is_off_half},
       .backward_from_output = {0, 0},
   };
   static constexpr int unroll = 4;

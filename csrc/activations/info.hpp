@@ -29,8 +29,9 @@ enum class Doubt : unsigned char {
   exact_is_beyond,  // the same; where float gives a midpoint, the exact result is farther from zero, with the default
   exact_is_before,  // parameters, or nearer to it: with others a result may be a hair more than half a unit off
   exact_is_above,  // the same, where it is greater; in float16, at the midpoint between 0 and the smallest number alone
-  never,           // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
-  not_rounded,     // none: the result has 16 bits, being one of the operands that have, or a constant
+  exact_is_off_half,  // the same, where it is farther from 1/2; for results in [0, 1] alone
+  never,              // none at all; and a midpoint may be the exact result, as it is of piecewise polynomials
+  not_rounded,        // none: the result has 16 bits, being one of the operands that have, or a constant
 };
 
 // The greatest error in units in the last place. 16-bit results are correctly rounded.

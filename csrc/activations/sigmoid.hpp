@@ -21,7 +21,7 @@ struct Sigmoid {
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
       .forward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
-      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::exact_is_before},
   };
@@ -352,7 +352,7 @@ struct Tanh {
       .from_output = "(1 - y) * (1 + y) for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|, and the "
                      "derivative with it",
       .forward = {1, 1, Doubt::never, Doubt::beyond_range_away},
-      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };

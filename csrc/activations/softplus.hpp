@@ -23,10 +23,10 @@ struct Softplus {
       .domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
-      .forward = {1.75f, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .forward = {1.75f, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
       .backward = {1, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1.5f, 2, Doubt::never},
-      .second_derivative = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .second_derivative = {2, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
   };
 
   template <class V>
@@ -104,10 +104,10 @@ struct LogSigmoid {
       .curvature = "-sigmoid(x) * sigmoid(-x)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
-      .forward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .forward = {1, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
       .backward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1, 2, Doubt::never},
-      .second_derivative = {1.25f, 1, Doubt::at_normal_midpoints, Doubt::beyond_range_away},
+      .second_derivative = {1.25f, 1, Doubt::exact_is_before, Doubt::beyond_range_away},
   };
 
   template <class V>

@@ -218,13 +218,15 @@ HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<flo
   store_high_halves(p, ties_up(even), ties_up(odd));
 }
 
+constexpr int midpoint_stride = 2;
 template <int dropped>
-HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a, int margin) {
-  const __m256i bits = _mm256_castps_si256(a.v);
-  const __m256i low =
-      _mm256_slli_epi32(margin == 0 ? bits : _mm256_add_epi32(bits, _mm256_set1_epi32(margin)), 32 - dropped);
-  const __m256i above = _mm256_set1_epi32(INT32_MIN + (2 * margin << (32 - dropped)) + 1);
-  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(above, low))};
+HALFWAVE_INLINE uint32_t near_midpoints(Vec<float> a, Vec<float> b, int margin) {
+  constexpr int above = 16 - dropped;
+  const __m256i b_low = _mm256_slli_epi32(_mm256_castps_si256(b.v), 16);
+  const __m256i low = _mm256_slli_epi16(_mm256_blend_epi16(_mm256_castps_si256(a.v), b_low, 0xaa), above);
+  const __m256i shifted = margin == 0 ? low : _mm256_add_epi16(low, _mm256_set1_epi16(short(margin << above)));
+  const __m256i beyond = _mm256_set1_epi16(short(INT16_MIN + (2 * margin << above) + 1));
+  return uint32_t(_mm256_movemask_epi8(_mm256_cmpgt_epi16(beyond, shifted))) & 0x55555555u;
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
@@ -251,6 +253,10 @@ struct Magnitudes {
   }
 };
 
+HALFWAVE_INLINE Vec<float> with_last_bit_of(Vec<float> a, Vec<float> from) {
+  const __m256i last = _mm256_and_si256(_mm256_castps_si256(from.v), _mm256_set1_epi32(1));
+  return _mm256_or_ps(a.v, _mm256_castsi256_ps(last));
+}
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }

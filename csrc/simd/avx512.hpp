@@ -197,12 +197,15 @@ HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<flo
   _mm512_storeu_si512(p, high_halves(ties_up(even), ties_up(odd)));
 }
 
+constexpr int midpoint_stride = 1;
 template <int dropped>
-HALFWAVE_INLINE __mmask16 near_midpoint(Vec<float> a, int margin) {
-  const __m512i bits = _mm512_castps_si512(a.v), midpoint = _mm512_set1_epi32(INT32_MIN);
-  if (margin == 0) return _mm512_cmpeq_epi32_mask(_mm512_slli_epi32(bits, 32 - dropped), midpoint);
-  const __m512i low = _mm512_slli_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(margin)), 32 - dropped);
-  return _mm512_cmple_epi32_mask(low, _mm512_set1_epi32(INT32_MIN + (2 * margin << (32 - dropped))));
+HALFWAVE_INLINE uint32_t near_midpoints(Vec<float> a, Vec<float> b, int margin) {
+  constexpr int above = 16 - dropped;
+  const __m512i b_low = _mm512_slli_epi32(_mm512_castps_si512(b.v), 16);
+  const __m512i low = _mm512_slli_epi16(_mm512_mask_blend_epi16(odd_words, _mm512_castps_si512(a.v), b_low), above);
+  if (margin == 0) return _mm512_cmpeq_epi16_mask(low, _mm512_set1_epi16(INT16_MIN));
+  return _mm512_cmple_epi16_mask(_mm512_add_epi16(low, _mm512_set1_epi16(short(margin << above))),
+                                 _mm512_set1_epi16(short(INT16_MIN + (2 * margin << above))));
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
@@ -230,6 +233,11 @@ struct Magnitudes {
   }
 };
 
+HALFWAVE_INLINE Vec<float> with_last_bit_of(Vec<float> a, Vec<float> from) {
+  constexpr int or_and = 0xf8;  // ternary truth table of  a | (b & c)
+  return _mm512_castsi512_ps(
+      _mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(from.v), _mm512_set1_epi32(1), or_and));
+}
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }

@@ -233,11 +233,16 @@ HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<flo
   store_high_halves(p, ties_up(even), ties_up(odd));
 }
 
+constexpr int midpoint_stride = 1;
 template <int dropped>
-HALFWAVE_INLINE MaskFloat near_midpoint(Vec<float> a, int margin) {
-  const uint32x4_t bits = vaddq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(uint32_t(margin)));
-  const int32x4_t low = vreinterpretq_s32_u32(vshlq_n_u32(bits, 32 - dropped));
-  return {vcleq_s32(low, vdupq_n_s32(INT32_MIN + (2 * margin << (32 - dropped))))};
+HALFWAVE_INLINE uint32_t near_midpoints(Vec<float> a, Vec<float> b, int margin) {
+  constexpr int above = 16 - dropped;
+  constexpr uint16_t place[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  const uint32x4_t both = vsliq_n_u32(vreinterpretq_u32_f32(a.v), vreinterpretq_u32_f32(b.v), 16);
+  const uint16x8_t low = vshlq_n_u16(vreinterpretq_u16_u32(both), above);
+  const uint16x8_t shifted = vaddq_u16(low, vdupq_n_u16(uint16_t(margin << above)));
+  const int16x8_t last = vdupq_n_s16(int16_t(INT16_MIN + (2 * margin << above)));
+  return vaddvq_u16(vandq_u16(vcleq_s16(vreinterpretq_s16_u16(shifted), last), vld1q_u16(place)));
 }
 
 HALFWAVE_INLINE Vec<float> load_bfloat(const uint16_t* p) {
@@ -252,6 +257,10 @@ struct Magnitudes {
   friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) { return vmaxvq_u16(a.v) > limit; }
 };
 
+HALFWAVE_INLINE Vec<float> with_last_bit_of(Vec<float> a, Vec<float> from) {
+  const uint32x4_t last = vandq_u32(vreinterpretq_u32_f32(from.v), vdupq_n_u32(1));
+  return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a.v), last));
+}
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 HALFWAVE_INLINE void store_half(uint16_t* p, Vec<float> a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }
 

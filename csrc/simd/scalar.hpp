@@ -161,12 +161,18 @@ HALFWAVE_INLINE void store_bfloats_ties_up(uint16_t* p, Vec<float> even, Vec<flo
   memcpy(p, both, sizeof both);
 }
 
-// Which numbers are at most `margin` units in the last place from a midpoint between two of a significand `dropped` bits
-// shorter: those whose lowest bits, moved to the top as a signed number, lie that little above the least of all.
+// Which numbers of two vectors are at most `margin` units in the last place from a midpoint between two of a significand
+// `dropped` bits shorter: those whose lowest bits, moved to the top as a signed number, lie that little above the least of
+// all. Element j of the one and of the other vector has bit 2 * j and bit 2 * j + 1, each times midpoint_stride: then both
+// vectors' lowest bits make one vector of 16-bit numbers.
+constexpr int midpoint_stride = 1;
 template <int dropped>
-HALFWAVE_INLINE bool near_midpoint(Vec<float> a, int margin) {
-  const int32_t low = int32_t((Vec<float>::bits(a) + uint32_t(margin)) << (32 - dropped));
-  return low <= INT32_MIN + (2 * margin << (32 - dropped));
+HALFWAVE_INLINE uint32_t near_midpoints(Vec<float> a, Vec<float> b, int margin) {
+  const auto near = [margin](Vec<float> v) {
+    return int32_t((Vec<float>::bits(v) + uint32_t(margin)) << (32 - dropped)) <=
+           INT32_MIN + (2 * margin << (32 - dropped));
+  };
+  return uint32_t(near(a)) | uint32_t(near(b)) << 1;
 }
 
 // One vector in the order of memory.
@@ -192,6 +198,11 @@ struct Magnitudes {
   friend HALFWAVE_INLINE Magnitudes max(Magnitudes a, Magnitudes b) { return a.v > b.v ? a : b; }
   friend HALFWAVE_INLINE bool any_above(Magnitudes a, uint16_t limit) { return a.v > limit; }
 };
+
+// a with its last bit set where that of `from` is.
+HALFWAVE_INLINE Vec<float> with_last_bit_of(Vec<float> a, Vec<float> from) {
+  return Vec<float>::from_bits(Vec<float>::bits(a) | (Vec<float>::bits(from) & 1));
+}
 
 HALFWAVE_INLINE Vec<float> load_half(const uint16_t* p) {
   uint16_t h;
