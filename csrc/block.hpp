@@ -142,13 +142,20 @@ struct BackwardUp : OperationOf<A, 3, 1> {
   }
 };
 
-template <class A>
+template <class A, bool ordinary = false>
 struct BackwardBoth : OperationOf<A, 3, 2> {
   static constexpr int factors = BackwardGate<A>::factors;
   static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    apply<BackwardBoth::operands>([&](auto... v) HALFWAVE_INLINE_LAMBDA { A::backward(out, v...); }, in);
+    apply<BackwardBoth::operands>(
+        [&](auto... v) HALFWAVE_INLINE_LAMBDA {
+          if constexpr (ordinary)
+            A::backward_ordinary(out, v...);
+          else
+            A::backward(out, v...);
+        },
+        in);
   }
 };
 

@@ -226,15 +226,33 @@ struct SwiGluClamped {
   }
   template <class V>
   static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up, V alpha, V limit) {
-    const V clamped = min(limit, gate), by = factor(up, limit);
+    const V clamped = min(limit, gate);
     const V value = Swish::forward(clamped, alpha), slope = Swish::backward(g, clamped, alpha);
+    both(gradients, value, slope, clamped, g, gate, up, limit);
+  }
+
+  static HALFWAVE_INLINE auto rare(Vec<float> alpha, Vec<float>) { return Swish::rare(alpha); }
+  template <class V>
+  static HALFWAVE_INLINE V forward_ordinary(V gate, V up, V alpha, V limit) {
+    const V clamped = min(limit, gate);
+    return gated_product(Swish::forward_ordinary(clamped, alpha), factor(up, limit), clamped);
+  }
+  template <class V>
+  static HALFWAVE_INLINE void backward_ordinary(V* gradients, V g, V gate, V up, V alpha, V limit) {
+    const V clamped = min(limit, gate);
+    const V value = Swish::forward_ordinary(clamped, alpha), slope = Swish::backward_ordinary(g, clamped, alpha);
+    both(gradients, value, slope, clamped, g, gate, up, limit);
+  }
+
+ private:
+  template <class V>
+  static HALFWAVE_INLINE void both(V* gradients, V value, V slope, V clamped, V g, V gate, V up, V limit) {
+    const V by = factor(up, limit);
     gated_products<V>(gradients, {slope, by, origin(g, gate)}, {value, g, clamped});
     const V nothing = flat(g, gate, by);
     gradients[0] = select(inside(gate, limit), gradients[0], nothing);
     gradients[1] = select(inside(abs(up), limit), gradients[1], nothing);
   }
-
- private:
   // A limit of infinity clamps nothing, infinities included.
   template <class V>
   static HALFWAVE_INLINE typename V::Mask inside(V x, V limit) {

@@ -113,6 +113,20 @@ struct Swish {
                    beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
                    [&]() HALFWAVE_INLINE_LAMBDA { return Silu::derivative(x); });
   }
+
+  // In float, for a beta at which clipping x to where the tail is 0 spares all that follows any care. A beta of 1 is `rare`
+  // too, for it has less to compute.
+  static HALFWAVE_INLINE auto rare(Vec<float> beta) {
+    using V = Vec<float>;
+    return (beta < V(0x1p-8f)) | (beta > V(0x1p60f)) | unordered(beta, beta) | (beta == V(1));
+  }
+  static HALFWAVE_INLINE Vec<float> forward_ordinary(Vec<float> x, Vec<float> beta) {
+    const Clipped c(x, beta);
+    return quick_gate(x, c.m, c.tail());
+  }
+  static HALFWAVE_INLINE Vec<float> backward_ordinary(Vec<float> g, Vec<float> x, Vec<float> beta) {
+    return g * derivative_ordinary(x, beta);
+  }
   // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {
@@ -150,9 +164,29 @@ struct Swish {
   }
 
  private:
-  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
+  // m = |x|, clipped, and a + low = beta * m.
+  struct Clipped {
+    using V = Vec<float>;
+    V m, a, low;
+    HALFWAVE_INLINE Clipped(V x, V beta) {
+      m = min(V(LogisticRange<float>::largest) / beta, abs(x));
+      a = m * beta;
+      low = fms(m, beta, a);
+    }
+    HALFWAVE_INLINE LogisticTail<V> tail() const { return {LogisticTail<V>::InRange{}, a, low}; }
+  };
+
   template <class V>
   static HALFWAVE_INLINE V steeper(V x, V beta) {
+    const auto extreme = [&]() HALFWAVE_INLINE_LAMBDA { return steeper_at_any_beta(x, beta); };
+    if constexpr (sizeof(typename V::Scalar) == 4)
+      return unless(rare(beta), [&]() HALFWAVE_INLINE_LAMBDA { return forward_ordinary(x, beta); }, extreme);
+    else
+      return extreme();
+  }
+  // Where sigmoid(-a) is so small that it is e^-a, and beyond the range of LogisticTail, a factor x may still make it count.
+  template <class V>
+  static HALFWAVE_INLINE V steeper_at_any_beta(V x, V beta) {
     using T = typename V::Scalar;
     const Exponent<V> e(beta, x);
     const V a = e.magnitude(), low = e.magnitude_low();
@@ -169,19 +203,33 @@ struct Swish {
     }
     return select(e.t > V(0), x - part, part);
   }
+  static HALFWAVE_INLINE Vec<float> derivative_ordinary(Vec<float> x, Vec<float> beta) {
+    const Clipped c(x, beta);
+    return mirrored(
+        x, by_pieces<SiluSlope<float>>(c.a, c.low, [&] { return slope_by_formula(c.a, c.low, c.tail()); }));
+  }
   template <class V>
   static HALFWAVE_INLINE V steeper_derivative(V x, V beta) {
+    const auto at_any_beta = [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative_at_any_beta(x, beta); };
+    if constexpr (sizeof(typename V::Scalar) == 4)
+      return unless(rare(beta), [&]() HALFWAVE_INLINE_LAMBDA { return derivative_ordinary(x, beta); }, at_any_beta);
+    else
+      return at_any_beta();
+  }
+  template <class V>
+  static HALFWAVE_INLINE V steeper_derivative_at_any_beta(V x, V beta) {
     using T = typename V::Scalar;
     const Exponent<V> e(beta, x);
     const V a = e.magnitude(), low = e.magnitude_low();
-    const auto by_formula = [&] {
-      const LogisticTail<V> f(a, low);
-      return near_root<SiluDerivativeRoot<T>>(-a, -low, gate_slope(f, f.a, low));
-    };
+    const auto by_formula = [&] { return slope_by_formula(a, low, LogisticTail<V>(a, low)); };
     if constexpr (sizeof(T) == 4)
       return mirrored(e.t, by_pieces<SiluSlope<T>>(a, low, by_formula));
     else
       return mirrored(e.t, by_formula());
+  }
+  template <class V>
+  static HALFWAVE_INLINE V slope_by_formula(V a, V low, const LogisticTail<V>& f) {
+    return near_root<SiluDerivativeRoot<typename V::Scalar>>(-a, -low, gate_slope(f, f.a, low));
   }
 };
 

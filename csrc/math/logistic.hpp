@@ -190,6 +190,15 @@ HALFWAVE_INLINE V piece_of(V a) {
   return min(fma(a, V(K::near_steps), V(R::magic)), fma(a, V(K::far_steps), V(R::magic + 1)));
 }
 
+// near, and far() beyond K::largest.
+template <class K, class V, class Far>
+HALFWAVE_INLINE V unless_beyond(V a, V near, Far far) {
+  const auto rare = a > V(K::largest);
+  if (any(rare)) [[unlikely]]
+    return select(rare, far(), near);
+  return near;
+}
+
 // A function at -a by the eight polynomials of K, which reach as far as K::largest; `far` beyond. This is faster than a
 // formula with an exponential, a division and corrections for what they round away.
 template <class K, class V, class Far>
@@ -197,27 +206,19 @@ HALFWAVE_INLINE V by_pieces(V a, Far far) {
   const V near = min(V(K::largest), a);
   const V index = piece_of<K>(near);
   const V value = polynomial(lookup8(K::tail_centre, index) - near, index, K::tail);
-  const auto rare = a > V(K::largest);
-  if (any(rare)) [[unlikely]]
-    return select(rare, far(), value);
-  return value;
+  return unless_beyond<K>(a, value, far);
 }
 
-// The same at -(a + low). What the difference d from the centre loses in rounding counts by the slope, of which the first
-// terms are enough.
+// The same at -(a + low). What the difference d from the centre loses in rounding counts by the slope. With y = c0 + d*p and
+// p = c1 + d*p' that is p + d*p' and more, or about 2p - c1.
 template <class K, class V, class Far>
 HALFWAVE_INLINE V by_pieces(V a, V low, Far far) {
   const V near = min(V(K::largest), a);
   const V index = piece_of<K>(near);
   const V high = lookup8(K::tail_centre, index) - near;
   const V d = high - low, d_low = (high - d) - low;
-  const V slope =
-      fma(d, fma(d, V(3) * lookup8(K::tail[3], index), V(2) * lookup8(K::tail[2], index)), lookup8(K::tail[1], index));
-  const V value = polynomial(d, index, K::tail) + d_low * slope;
-  const auto rare = a > V(K::largest);
-  if (any(rare)) [[unlikely]]
-    return select(rare, far(), value);
-  return value;
+  const V p = polynomial_from<1>(d, index, K::tail), slope = fms(V(2), p, lookup8(K::tail[1], index));
+  return unless_beyond<K>(a, fma(d_low, slope, fma(p, d, lookup8(K::tail[0], index))), far);
 }
 
 }  // namespace

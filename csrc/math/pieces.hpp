@@ -86,6 +86,15 @@ HALFWAVE_INLINE V unless_one(V parameter, F f, G g) {
   return any(one) ? select(one, g(), result) : result;
 }
 
+// f(), with g() in its place where `rare` says so.
+template <class M, class F, class G>
+HALFWAVE_INLINE auto unless(M rare, F f, G g) {
+  const auto result = f();
+  if (any(rare)) [[unlikely]]
+    return select(rare, g(), result);
+  return result;
+}
+
 // (a + a_low) / b in two parts, or infinite.
 template <class V>
 HALFWAVE_INLINE V quotient(V a, V a_low, V b, V& low) {
