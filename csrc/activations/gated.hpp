@@ -41,6 +41,23 @@ HALFWAVE_INLINE void gated_products(V* y, const Product<V>& gate, const Product<
   }
 }
 
+// The same where the function is flat outside of `inside`. A product that is a number comes of numbers, and `flat`, the
+// gradient on a flat piece, is then 0.
+template <class V, class Flat>
+HALFWAVE_INLINE void gated_products(V* y, const Product<V>& gate, const Product<V>& up, typename V::Mask gate_inside,
+                                    typename V::Mask up_inside, Flat flat) {
+  V nothing[] = {V(0), V(0)};
+  y[0] = gate.value();
+  y[1] = up.value();
+  if (any(unordered(y[0], y[1]))) [[unlikely]] {
+    y[0] = gate.limit();
+    y[1] = up.limit();
+    flat(nothing);
+  }
+  y[0] = select(gate_inside, y[0], nothing[0]);
+  y[1] = select(up_inside, y[1], nothing[1]);
+}
+
 // Where a gradient, which is g times the derivative at x, comes from: it may be 0 for g's sake.
 template <class V>
 HALFWAVE_INLINE V origin(V g, V x) {
@@ -129,9 +146,11 @@ struct ReGlu {
   }
   template <class V>
   static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
-    gated_products<V>(gradients, {up, g, up}, {gate, g, gate});
-    gradients[0] = select(gate > V(0), gradients[0], flat(g, gate, up));
-    gradients[1] = select(gate > V(0), gradients[1], flat(g, gate));
+    const auto inside = gate > V(0);
+    gated_products<V>(gradients, {up, g, up}, {gate, g, gate}, inside, inside, [&](V* y) HALFWAVE_INLINE_LAMBDA {
+      y[0] = flat(g, gate, up);
+      y[1] = flat(g, gate);
+    });
   }
 };
 
@@ -228,30 +247,33 @@ struct SwiGluClamped {
   static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up, V alpha, V limit) {
     const V clamped = min(limit, gate);
     const V value = Swish::forward(clamped, alpha), slope = Swish::backward(g, clamped, alpha);
-    both(gradients, value, slope, clamped, g, gate, up, limit);
+    const V by = factor(up, limit);
+    products(gradients, {slope, by, origin(g, gate)}, {value, g, clamped}, inside(gate, limit), inside(abs(up), limit));
   }
 
-  static HALFWAVE_INLINE auto rare(Vec<float> alpha, Vec<float>) { return Swish::rare(alpha); }
+  // In float, for an ordinary alpha and a limit that is finite.
+  static HALFWAVE_INLINE auto rare(Vec<float> alpha, Vec<float> limit) {
+    return Swish::rare(alpha) | (limit > largest_finite<Vec<float>>()) | unordered(limit, limit);
+  }
   template <class V>
   static HALFWAVE_INLINE V forward_ordinary(V gate, V up, V alpha, V limit) {
     const V clamped = min(limit, gate);
-    return gated_product(Swish::forward_ordinary(clamped, alpha), factor(up, limit), clamped);
+    return gated_product(Swish::forward_ordinary(clamped, alpha), ordinary_factor(up, limit), clamped);
   }
   template <class V>
   static HALFWAVE_INLINE void backward_ordinary(V* gradients, V g, V gate, V up, V alpha, V limit) {
     const V clamped = min(limit, gate);
     const V value = Swish::forward_ordinary(clamped, alpha), slope = Swish::backward_ordinary(g, clamped, alpha);
-    both(gradients, value, slope, clamped, g, gate, up, limit);
+    const V by = ordinary_factor(up, limit);
+    products(gradients, {slope, by, origin(g, gate)}, {value, g, clamped}, gate < limit, abs(up) < limit);
   }
 
  private:
   template <class V>
-  static HALFWAVE_INLINE void both(V* gradients, V value, V slope, V clamped, V g, V gate, V up, V limit) {
-    const V by = factor(up, limit);
-    gated_products<V>(gradients, {slope, by, origin(g, gate)}, {value, g, clamped});
-    const V nothing = flat(g, gate, by);
-    gradients[0] = select(inside(gate, limit), gradients[0], nothing);
-    gradients[1] = select(inside(abs(up), limit), gradients[1], nothing);
+  static HALFWAVE_INLINE void products(V* gradients, const Product<V>& of_gate, const Product<V>& of_up,
+                                       typename V::Mask gate_inside, typename V::Mask up_inside) {
+    gated_products(gradients, of_gate, of_up, gate_inside, up_inside,
+                   [&](V* y) HALFWAVE_INLINE_LAMBDA { y[0] = y[1] = flat(of_up.b, of_up.at, of_gate.b); });
   }
   // A limit of infinity clamps nothing, infinities included.
   template <class V>
@@ -261,6 +283,10 @@ struct SwiGluClamped {
   template <class V>
   static HALFWAVE_INLINE V factor(V up, V limit) {
     return clip(up, -limit, limit) + V(1);
+  }
+  template <class V>
+  static HALFWAVE_INLINE V ordinary_factor(V up, V limit) {
+    return min(limit, max(-limit, up)) + V(1);
   }
 };
 

@@ -213,9 +213,8 @@ HALFWAVE_INLINE V by_pieces(V a, Far far) {
 // p = c1 + d*p' that is p + d*p' and more, or about 2p - c1.
 template <class K, class V, class Far>
 HALFWAVE_INLINE V by_pieces(V a, V low, Far far) {
-  const V near = min(V(K::largest), a);
-  const V index = piece_of<K>(near);
-  const V high = lookup8(K::tail_centre, index) - near;
+  const V index = piece_of<K>(a);
+  const V high = lookup8(K::tail_centre, index) - a;
   const V d = high - low, d_low = (high - d) - low;
   const V p = polynomial_from<1>(d, index, K::tail), slope = fms(V(2), p, lookup8(K::tail[1], index));
   return unless_beyond<K>(a, fma(d_low, slope, fma(p, d, lookup8(K::tail[0], index))), far);
