@@ -154,7 +154,7 @@ struct ReGlu {
   }
 };
 
-struct GeGlu : Gated<Gelu> {
+struct GeGlu : Gated<GeluGate> {
   static constexpr Info info{
       .name = "geglu",
       .title = "Gated linear unit with a GELU gate.",
@@ -180,7 +180,7 @@ struct GeGluTanh : Gated<GeluTanh> {
   };
 };
 
-struct GeGluQuick : Gated<QuickGelu> {
+struct GeGluQuick : Gated<QuickGeluGate> {
   static constexpr Info info{
       .name = "geglu_quick",
       .title = "Gated linear unit whose gate is the approximation of GELU by a sigmoid.",

@@ -62,6 +62,18 @@ struct Gelu {
   }
 };
 
+// gelu where it gates. In float its derivative is within 3 ULP instead of 1, for the product that it is part of rounds again,
+// and shares the exponential with the function.
+struct GeluGate : Gelu {
+  template <class V>
+  static HALFWAVE_INLINE V backward(V g, V x) {
+    if constexpr (sizeof(typename V::Scalar) == 4)
+      return g * normal_gate_slope(x);
+    else
+      return Gelu::backward(g, x);
+  }
+};
+
 struct Laplace {
   static constexpr Info info{
       .name = "laplace",

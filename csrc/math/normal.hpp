@@ -85,26 +85,47 @@ struct NormalTail {
   }
 };
 
+// e^(-t^2/2) = u * (1 + p) / 2 in float, t = |x|. u is scaled by 2^64, and so normal, until the end, which rounds a subnormal
+// result once.
+template <class V>
+struct NormalDecay {
+  V t, u, p;
+
+  explicit HALFWAVE_INLINE NormalDecay(V x) {
+    using T = typename V::Scalar;
+    using R = Reduction<T>;
+    static constexpr auto tail = scaled(Expm1<T>::tail, T(0.25f), T(-0.5f));
+    t = min(V(NormalRange<T>::largest), abs(x));
+    const V square = t * t, square_low = fms(t, t, square);
+    const V shift = V(R::magic + R::exponent_bias + 63);
+    const V y = fma(square, V(-R::log2e / 2), shift), n = y - shift;
+    const V r = fma(n, V(2 * R::ln2_high), square) + fma(n, V(2 * R::ln2_low), square_low);
+    p = r * fma(polynomial(r, tail.c), r, V(-0.5f));
+    u = exponent_from_low_bits(y);
+  }
+  HALFWAVE_INLINE V times(V v) const { return fma(v, p, v) * u; }
+};
+
 // x * Phi(x) in float: max(x, 0) - t * Phi(-t), t = |x|. t * erfcx(t / sqrt(2)), which is flat, comes from eight polynomials,
-// of which the first is t and a correction; times e^(-t^2/2) it is 2 * t * Phi(-t). All is scaled by 2^64 until the end, which
-// rounds a subnormal result once.
+// of which the first is t and a correction; times e^(-t^2/2) it is 2 * t * Phi(-t).
 template <class V>
 HALFWAVE_INLINE V normal_gate(V x) {
-  using T = typename V::Scalar;
-  using R = Reduction<T>;
-  using K = NormalPieces<T>;
-  static constexpr auto tail = scaled(Expm1<T>::tail, T(0.25f), T(-0.5f));
-  const V t = min(V(NormalRange<T>::largest), abs(x));
-  const V square = t * t, square_low = fms(t, t, square);
-  const V shift = V(R::magic + R::exponent_bias + 63);
-  const V y = fma(square, V(-R::log2e / 2), shift), n = y - shift;
-  const V r = fma(n, V(2 * R::ln2_high), square) + fma(n, V(2 * R::ln2_low), square_low);
-  const V p = r * fma(polynomial(r, tail.c), r, V(-0.5f));  // e^(-r/2) - 1
-
-  const V index = half_octave(fma(V(2), t, V(2)));
-  const V first = min(t, lookup8(K::gate[0], index));
-  const V v = polynomial(t - lookup8(K::gate_centre, index), index, first, K::gate);
-  return fma(fma(v, p, v) * exponent_from_low_bits(y), V(-0x1p-64f), max(V(-0.0f), x));
+  using K = NormalPieces<typename V::Scalar>;
+  const NormalDecay<V> decay(x);
+  const V index = half_octave(fma(V(2), decay.t, V(2)));
+  const V first = min(decay.t, lookup8(K::gate[0], index));
+  const V v = polynomial(decay.t - lookup8(K::gate_centre, index), index, first, K::gate);
+  return fma(decay.times(v), V(-0x1p-64f), max(V(-0.0f), x));
+}
+// Its derivative, below 3 ULP.
+template <class V>
+HALFWAVE_INLINE V normal_gate_slope(V x) {
+  using K = GeluSlope<typename V::Scalar>;
+  const NormalDecay<V> decay(x);
+  const V index = half_octave(fma(V(3), decay.t, V(3)));
+  static constexpr auto first = sums(K::slope[0], K::slope_low[0]);  // the first word is 0 at the zero
+  const V v = polynomial(decay.t - lookup8(K::slope_centre, index), index, lookup8(first.c, index), K::slope);
+  return mirrored(x, decay.times(v) * V(0x1p-63f));
 }
 
 }  // namespace

@@ -94,5 +94,12 @@ constexpr Coefficients<T, n> scaled(const T (&c)[n], T first, T ratio) {
   return result;
 }
 
+template <class T, size_t n>
+constexpr Coefficients<T, n> sums(const T (&a)[n], const T (&b)[n]) {
+  Coefficients<T, n> result{};
+  for (size_t i = 0; i < n; ++i) result.c[i] = a[i] + b[i];
+  return result;
+}
+
 }  // namespace
 }  // namespace halfwave
