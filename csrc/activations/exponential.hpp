@@ -273,6 +273,19 @@ struct Xielu {
       .second_derivative = {0.51f, 2},
   };
 
+  // e^x = u * e^r in double, for results in float.
+  struct ShortExp {
+    using K = Reduction<double>;
+    Wide u, r;
+    explicit HALFWAVE_INLINE ShortExp(Wide x) {
+      const Wide shift = Wide(K::magic + K::exponent_bias), t = fma(x, Wide(K::log2e), shift), n = t - shift;
+      r = fnma(n, Wide(K::ln2_low), fnma(n, Wide(K::ln2_high), x));
+      u = exponent_from_low_bits(t);
+    }
+    HALFWAVE_INLINE Wide series() const { return polynomial(r, Expm1<double>::tail); }
+    HALFWAVE_INLINE Wide expm1() const { return fma(r * r, series(), r); }
+  };
+
   // alpha_n * (expm1(x) - x) + beta * x; from -2 down, where x may be -inf, alpha_n * expm1(x) + (beta - alpha_n) * x.
   static HALFWAVE_INLINE Wide forward(Wide x, Wide alpha_p, Wide alpha_n, Wide beta) {
     const auto near = x > Wide(-2);
@@ -298,6 +311,10 @@ struct Xielu {
     low = fma(u, tail, linear - high) + linear_low;
     return high;
   }
+  // The same for a float result.
+  static HALFWAVE_INLINE Wide expm1_minus(Wide s, const ShortExp& e) {
+    return fma(e.u, (e.r * e.r) * e.series(), fma(e.u, e.r, (e.u - Wide(1)) - s));
+  }
   // For x <= 0 it is alpha_n * expm1(x) + beta, from -1 down alpha_n * e^x + (beta - alpha_n).
   static HALFWAVE_INLINE Wide derivative(Wide x, Wide alpha_p, Wide alpha_n, Wide beta) {
     const auto near = x > Wide(-1);
@@ -312,11 +329,35 @@ struct Xielu {
     return select(x > Wide(0), fma(slope, finite_for(slope, x), beta), falling);
   }
 
+  // A float result needs no second words, and for a finite x no care for 0 times infinity. Clipped, x is where e^x does not count
+  // beside the 1.
   static HALFWAVE_INLINE Vec<float> forward(Vec<float> x, Vec<float> alpha_p, Vec<float> alpha_n, Vec<float> beta) {
-    return in_double([](auto... v) HALFWAVE_INLINE_LAMBDA { return forward(v...); }, x, alpha_p, alpha_n, beta);
+    const auto finite = [](Wide x, Wide clipped, Wide alpha_p, Wide alpha_n, Wide beta) HALFWAVE_INLINE_LAMBDA {
+      const auto near = x > Wide(-2);
+      const Wide curved = alpha_n * expm1_minus(select(near, x, Wide(0)), ShortExp(clipped));
+      const Wide slope = select(near, beta, beta - alpha_n);
+      return select(x > Wide(0), x * fma(alpha_p, x, beta), fma(slope, x, curved));
+    };
+    const Vec<float> clipped = max(Vec<float>(-ExpRange<float>::normal), min(Vec<float>(0), x));
+    return unless(
+        abs(x) > largest_finite<Vec<float>>(),
+        [&]() HALFWAVE_INLINE_LAMBDA { return in_double(finite, x, clipped, alpha_p, alpha_n, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA {
+          return in_double([](auto... v) HALFWAVE_INLINE_LAMBDA { return forward(v...); }, x, alpha_p, alpha_n, beta);
+        });
   }
+  // The straight piece is one operation in float; the other ends where e^x is 0 beside any float.
   static HALFWAVE_INLINE Vec<float> derivative(Vec<float> x, Vec<float> alpha_p, Vec<float> alpha_n, Vec<float> beta) {
-    return in_double([](auto... v) HALFWAVE_INLINE_LAMBDA { return derivative(v...); }, x, alpha_p, alpha_n, beta);
+    using V = Vec<float>;
+    const auto falling = [](Wide x, Wide alpha_n, Wide beta) HALFWAVE_INLINE_LAMBDA {
+      const auto near = x > Wide(-1);
+      const ShortExp e(x);
+      const Wide term = fma(e.u, e.expm1(), select(near, e.u - Wide(1), e.u));
+      return fma(alpha_n, term, select(near, beta, beta - alpha_n));
+    };
+    const V slope = alpha_p + alpha_p;
+    const V rising = fma(slope, finite_for_slope(slope, x), beta);
+    return select(x > V(0), rising, in_double(falling, max(V(-4 * ExpRange<float>::normal), x), alpha_n, beta));
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V alpha_p, V alpha_n, V beta) {
