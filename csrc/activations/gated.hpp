@@ -167,7 +167,7 @@ struct GeGlu : Gated<GeluGate> {
   };
 };
 
-struct GeGluTanh : Gated<GeluTanh> {
+struct GeGluTanh : Gated<GeluTanhGate> {
   static constexpr Info info{
       .name = "geglu_tanh",
       .title = "Gated linear unit whose gate is the approximation of GELU by a hyperbolic tangent.",
