@@ -252,7 +252,7 @@ struct SwiGluClamped {
   }
 
   // In float, for an ordinary alpha and a limit that is finite.
-  static HALFWAVE_INLINE auto rare(Vec<float> alpha, Vec<float> limit) {
+  static HALFWAVE_INLINE Vec<float>::Mask rare(Vec<float> alpha, Vec<float> limit) {
     return Swish::rare(alpha) | (limit > largest_finite<Vec<float>>()) | unordered(limit, limit);
   }
   template <class V>

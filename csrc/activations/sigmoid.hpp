@@ -116,7 +116,7 @@ struct Swish {
 
   // In float, for a beta at which clipping x to where the tail is 0 spares all that follows any care. A beta of 1 is `rare`
   // too, for it has less to compute.
-  static HALFWAVE_INLINE auto rare(Vec<float> beta) {
+  static HALFWAVE_INLINE Vec<float>::Mask rare(Vec<float> beta) {
     using V = Vec<float>;
     return (beta < V(0x1p-8f)) | (beta > V(0x1p60f)) | unordered(beta, beta) | (beta == V(1));
   }
