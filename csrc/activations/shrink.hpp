@@ -176,83 +176,69 @@ struct TanhShrink {
       .derivative = "tanh(x)**2",
       .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
-      .forward = {1.75f, 1, Doubt::near_normal_midpoints, Doubt::never},
-      .backward = {1, 1, Doubt::exact_is_beyond, Doubt::beyond_range},
+      .forward = {1.75f, 2, Doubt::near_normal_midpoints, Doubt::never},
+      .backward = {1, 1.5, Doubt::exact_is_beyond, Doubt::beyond_range},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
-  // a - tanh(a) for a = |x| up to a border, as high + low, scaled so that a subnormal result is rounded once. Beyond the
-  // border the difference does not cancel much.
+  // tanh(a) for a = |x| in double, in two parts. As far as a = 0.45, n is 0 and tanh(a) is tanh(p) = p - p * deviation. Beyond,
+  // it is rough + fine by HyperbolicTangent's formula, with rough values so close that |fine| <= 0.7 * (a - tanh(a)), and
+  // tanh(p) kept as p_high + rest, for its rounding would be too much. The roundings of the quotient then cost the
+  // difference 1.6 ULP at most.
   template <class V>
-  struct Series {
-    static constexpr typename V::Scalar scale = sizeof(typename V::Scalar) == 4 ? 0x1p60f : 0x1p300;
-    V high, low;
-    explicit HALFWAVE_INLINE Series(V a) {
-      using K = TanhShrinkSeries<typename V::Scalar>;
-      const V z = a * a, z_low = fms(a, a, z);
-      const V scaled = a * V(scale);
-      const V cube = scaled * z, cube_low = fma(scaled, z_low, fms(scaled, z, cube));
-      const V higher = polynomial(z, K::higher);
-      const V p = fma(z, higher, V(K::cubic));
-      const V p_low = fma(z, higher, V(K::cubic) - p) + V(K::cubic_low);
-      high = cube * p;
-      low = fma(cube, p_low, fma(cube_low, p, fms(cube, p, high)));
-    }
-  };
-  // tanh(a) = rough + fine beyond the border, by HyperbolicTangent's formula. Here all eight rough values are in use there, and
-  // what the rounding of t loses is kept, for the difference from a is smaller than tanh(a).
-  template <class V>
-  struct Large {
+  struct Parts {
+    V n, p, z, tail, deviation;
     V rough, fine;
-    explicit HALFWAVE_INLINE Large(V magnitude) {
+
+    explicit HALFWAVE_INLINE Parts(V magnitude) {
       using T = typename V::Scalar;
       using K = Reduction<T>;
-      static constexpr float distance_to_one[8] = {36 / 128.0f, 28 / 128.0f, 21 / 128.0f, 16 / 128.0f,
-                                                   12 / 128.0f, 9 / 128.0f,  7 / 128.0f,  0.0f};
+      static constexpr float distance_to_one[8] = {145 / 256.0f, 139 / 256.0f, 131 / 256.0f, 120 / 256.0f,
+                                                   106 / 256.0f, 88 / 256.0f,  68 / 256.0f,  0.0f};
       const V a = min(V(TanhRange<T>::is_one), magnitude);
-      const V t2 = fma(a, V(2 * K::log2e), V(K::magic + K::exponent_bias));
+      const V zero = V(K::magic + K::exponent_bias);
+      const V t2 = max(zero, fma(a, V(2 * K::log2e), V(-0.8f)) + zero);
       const V u = exponent_from_low_bits(t2);
-      const V n = t2 - V(K::magic + K::exponent_bias);
-      const V p = fnma(n, V(K::ln2_low / 2), fnma(n, V(K::ln2_high / 2), a));
-      const V z = p * p;
-      const V pz = p * z, tail = polynomial(z, halfwave::Tanh<T>::tail);
-      const V t = fma(pz, tail, p), t_low = fma(pz, tail, p - t);
-      const V g = lookup8(distance_to_one, min(V(K::magic + 7), fma(a, V(T(20) / 3), V(K::magic - 6))));
-      const V ug = u * g;
-      const V h = V(2) - g;
+      n = t2 - zero;
+      const V p_high = fnma(n, V(K::ln2_high / 2), a);
+      p = fnma(n, V(K::ln2_low / 2), p_high);
+      z = p * p;
+      tail = polynomial(z, TanhShrinkSeries<T>::tail);
+      deviation = z * tail;
+      const V rest = fnma(n, V(K::ln2_low / 2), -(p * deviation));
+      const V g = lookup8(distance_to_one, half_octave(min(V(31), fma(a, V(34), V(-13.3f)))));
+      const V h = V(2) - g, sum = fma(u, g, h);
       rough = V(1) - g;
-      fine = fma(t_low, ug + h, fma(t, ug + h, ug - h)) / fma(t, u - V(1), u + V(1));
+      fine = fma(rest, sum, fma(p_high, sum, fms(u, g, h))) / fma(p_high + rest, u - V(1), u + V(1));
+    }
+    HALFWAVE_INLINE typename V::Mask small() const { return n < V(1); }
+
+    // magnitude - tanh(magnitude)
+    HALFWAVE_INLINE V shrink(V magnitude) const {
+      const V deviation_low = fma(fms(p, p, z), tail, fms(z, tail, deviation));
+      return select(small(), fma(p, deviation, p * deviation_low), (magnitude - rough) - fine);
+    }
+    // tanh(magnitude)^2
+    HALFWAVE_INLINE V square() const {
+      const V large = select(small(), p, rough), rest = select(small(), -(p * deviation), fine);
+      const V tanh = large + rest, low = rest - (tanh - large);
+      return fma(tanh, tanh, (tanh + tanh) * low);
     }
   };
-  template <class V>
-  static HALFWAVE_INLINE typename V::Mask small(V a) {
-    return a < V(TanhShrinkSeries<typename V::Scalar>::border);
-  }
 
   template <class V>
   static HALFWAVE_INLINE V forward(V x) {
-    if constexpr (sizeof(typename V::Scalar) == 4) {
+    if constexpr (sizeof(typename V::Scalar) == 4)
       return copysign(TanhPiece<V>(x).shrink(), x);
-    } else {
-      const V a = abs(x);
-      const Series<V> s(a);
-      const Large<V> t(a);
-      return copysign(select(small(a), (s.high + s.low) * V(1 / Series<V>::scale), (a - t.rough) - t.fine), x);
-    }
+    else
+      return copysign(Parts<V>(abs(x)).shrink(abs(x)), x);
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
-    if constexpr (sizeof(typename V::Scalar) == 4) {
+    if constexpr (sizeof(typename V::Scalar) == 4)
       return g * TanhPiece<V>(x).square();
-    } else {
-      const V a = abs(x), unscale = V(-1 / Series<V>::scale);
-      const Series<V> s(a);
-      const Large<V> t(a);
-      const V large = select(small(a), a, t.rough), rest = select(small(a), s.high * unscale, t.fine);
-      const V tanh = large + rest;
-      const V low = (rest - (tanh - large)) + select(small(a), s.low * unscale, V(0));
-      return g * fma(tanh, tanh, V(2) * tanh * low);
-    }
+    else
+      return g * Parts<V>(abs(x)).square();
   }
   template <class V>
   static HALFWAVE_INLINE V second_derivative(V x) {
