@@ -245,10 +245,10 @@ struct SwiGluClamped {
   }
   template <class V>
   static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up, V alpha, V limit) {
-    const V clamped = min(limit, gate);
-    const V value = Swish::forward(clamped, alpha), slope = Swish::backward(g, clamped, alpha);
-    const V by = factor(up, limit);
-    products(gradients, {slope, by, origin(g, gate)}, {value, g, clamped}, inside(gate, limit), inside(abs(up), limit));
+    const V clamped = min(limit, gate), by = factor(up, limit);
+    const auto swish = Swish::with_derivative(clamped, alpha);
+    products(gradients, {g * swish.derivative, by, origin(g, gate)}, {swish.value, g, clamped}, inside(gate, limit),
+             inside(abs(up), limit));
   }
 
   // In float, for an ordinary alpha and a limit that is finite.

@@ -127,6 +127,27 @@ struct Swish {
   static HALFWAVE_INLINE Vec<float> backward_ordinary(Vec<float> g, Vec<float> x, Vec<float> beta) {
     return g * derivative_ordinary(x, beta);
   }
+  // In double there is a leaner form for a beta of 1 alone.
+  static HALFWAVE_INLINE Vec<double>::Mask rare(Vec<double> beta) { return not_one(beta); }
+  static HALFWAVE_INLINE Vec<double> forward_ordinary(Vec<double> x, Vec<double>) { return Silu::forward(x); }
+  static HALFWAVE_INLINE Vec<double> backward_ordinary(Vec<double> g, Vec<double> x, Vec<double>) {
+    return Silu::backward(g, x);
+  }
+
+  // Both in one branch: only there does the compiler compute once what they have in common.
+  template <class V>
+  struct WithDerivative {
+    V value, derivative;
+    friend HALFWAVE_INLINE WithDerivative select(typename V::Mask m, WithDerivative a, WithDerivative b) {
+      return {select(m, a.value, b.value), select(m, a.derivative, b.derivative)};
+    }
+  };
+  template <class V>
+  static HALFWAVE_INLINE WithDerivative<V> with_derivative(V x, V beta) {
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return WithDerivative<V>{steeper(x, beta), steeper_derivative(x, beta)}; },
+        [&]() HALFWAVE_INLINE_LAMBDA { return WithDerivative<V>{Silu::forward(x), Silu::derivative(x)}; });
+  }
   // x^2 * S * (1 - S), S = sigmoid(-a) = 2^n * q, a = |beta * x|. Half of n goes to each x.
   template <class V>
   static HALFWAVE_INLINE void parameter_terms(V* terms, V g, V x, V beta) {

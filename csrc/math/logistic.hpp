@@ -178,9 +178,12 @@ HALFWAVE_INLINE V near_root(V x, V far) {
 template <class Root, class V>
 HALFWAVE_INLINE V near_root(V x, V x_low, V far) {
   const V high = x - V(Root::root);
-  const V d = high + x_low, d_low = (high - d) + x_low;
+  const V d = high + x_low;
+  const auto close = abs(d) < V(Root::radius);
+  if (!any(close)) return far;
+  const V d_low = (high - d) + x_low;
   const V near = fma(d, polynomial(d, Root::slope), fma(d_low, V(Root::slope[0]), V(Root::value)));
-  return select(abs(d) < V(Root::radius), near, far);
+  return select(close, near, far);
 }
 
 // Which of the eight polynomials of K is meant for a.

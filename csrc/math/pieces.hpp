@@ -79,9 +79,9 @@ HALFWAVE_INLINE typename V::Mask not_one(V parameter) {
 }
 // f(), with g() in its place where the parameter is 1: what a lane holds depends on its own parameter alone.
 template <class V, class F, class G>
-HALFWAVE_INLINE V unless_one(V parameter, F f, G g) {
+HALFWAVE_INLINE auto unless_one(V parameter, F f, G g) {
   if (!any(not_one(parameter))) return g();
-  const V result = f();
+  const auto result = f();
   const auto one = parameter == V(1);
   return any(one) ? select(one, g(), result) : result;
 }
