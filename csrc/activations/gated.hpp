@@ -70,7 +70,8 @@ HALFWAVE_INLINE V flat(V g, V gate, V up) {
   return flat(flat(g, gate), up);
 }
 
-template <class Activation>
+// Gate is the activation in the form whose value and slope share most: the gradients take both.
+template <class Activation, class Gate = Activation>
 struct Gated {
   template <class V>
   static HALFWAVE_INLINE V forward(V gate, V up) {
@@ -78,15 +79,15 @@ struct Gated {
   }
   template <class V>
   static HALFWAVE_INLINE V backward_gate(V g, V gate, V up) {
-    return gated_product(Activation::backward(g, gate), up, origin(g, gate));
+    return gated_product(Gate::backward(g, gate), up, origin(g, gate));
   }
   template <class V>
   static HALFWAVE_INLINE V backward_up(V g, V gate, V) {
-    return gated_product(Activation::forward(gate), g, gate);
+    return gated_product(Gate::forward(gate), g, gate);
   }
   template <class V>
   static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
-    const V value = Activation::forward(gate), slope = Activation::backward(g, gate);
+    const V value = Gate::forward(gate), slope = Gate::backward(g, gate);
     gated_products<V>(gradients, {slope, up, origin(g, gate)}, {value, g, gate});
   }
 };
@@ -154,7 +155,7 @@ struct ReGlu {
   }
 };
 
-struct GeGlu : Gated<GeluGate> {
+struct GeGlu : Gated<Gelu, GeluGate> {
   static constexpr Info info{
       .name = "geglu",
       .title = "Gated linear unit with a GELU gate.",
@@ -167,7 +168,7 @@ struct GeGlu : Gated<GeluGate> {
   };
 };
 
-struct GeGluTanh : Gated<GeluTanhGate> {
+struct GeGluTanh : Gated<GeluTanh, GeluTanhGate> {
   static constexpr Info info{
       .name = "geglu_tanh",
       .title = "Gated linear unit whose gate is the approximation of GELU by a hyperbolic tangent.",
