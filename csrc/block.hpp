@@ -214,11 +214,17 @@ struct Lean<Op<A, false>, V> {
   }
 };
 
+// Where vectors have one lane, an operation that is not light gains nothing from unrolling or from a kernel of its own for 16
+// bits: the calls of fma outweigh the rest.
+template <class Op>
+constexpr bool is_unrolled = Vec<float>::lanes > 1 || Op::unroll > 2;
+
 template <class Op, class T, bool varying>
 void block(const T* const* in, T* const* out, size_t n, bool streaming) {
   using V = Vec<T>;
   constexpr int loaded = varying ? Op::operands : Op::data;
-  constexpr size_t group = V::lanes * Op::unroll;
+  constexpr int unroll = is_unrolled<Op> ? Op::unroll : 1;
+  constexpr size_t group = V::lanes * unroll;
 
   const T* source[loaded];
   T* target[Op::outputs];
@@ -235,7 +241,7 @@ void block(const T* const* in, T* const* out, size_t n, bool streaming) {
   for (int k = 0; k < Op::outputs; ++k) streaming &= reinterpret_cast<uintptr_t>(target[k] + part) % sizeof(V) == 0;
   if constexpr (V::lanes == 1) streaming = false;
   do {
-    if (part) {
+    if (group > 1 && part) {
       V results[Op::outputs];
       for (int k = 0; k < loaded; ++k) operands[k] = V::load(source[k] + i, part);
       Op::compute(operands, results);
@@ -243,16 +249,16 @@ void block(const T* const* in, T* const* out, size_t n, bool streaming) {
       i += part;
     }
     for (; i + group <= n; i += group) {
-      V results[Op::unroll][Op::outputs];
+      V results[unroll][Op::outputs];
       if (streaming)
         for (int k = 0; k < loaded; ++k)
           for (size_t j = 0; j < group; j += line / sizeof(T)) prefetch_ahead(source[k] + i + j);
-      for (int u = 0; u < Op::unroll; ++u) {
+      for (int u = 0; u < unroll; ++u) {
         for (int k = 0; k < loaded; ++k) operands[k] = loaded_in_loop<Op, V>(source[k] + i + u * V::lanes, k);
         Op::compute(operands, results[u]);
       }
       const auto each_result = [&](auto put) HALFWAVE_INLINE_LAMBDA {
-        for (int u = 0; u < Op::unroll; ++u)
+        for (int u = 0; u < unroll; ++u)
           for (int k = 0; k < Op::outputs; ++k) put(results[u][k], target[k] + i + u * V::lanes);
       };
       if (streaming)
@@ -274,7 +280,10 @@ constexpr Blocks<T> blocks() {
 
 template <class Op, class Format, Undecided undecided>
 constexpr NarrowKernel narrow_kernel() {
-  return {narrow_block<Op, Format, undecided>, Rounding<Format, undecided>::round};
+  if constexpr (is_unrolled<Op>)
+    return {narrow_block<Op, Format, undecided>, Rounding<Format, undecided>::round};
+  else
+    return {narrow_block_in_float<Format>, Rounding<Format, undecided>::round};
 }
 
 template <class Op>

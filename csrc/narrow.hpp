@@ -425,8 +425,8 @@ HALFWAVE_NOINLINE void compute_again(const Operation& op, int output, const Narr
 // n is a multiple of 2 * pairs vectors. Results are rounded after the next group has been computed: then they do not wait
 // for each other in the processor's queues.
 template <class Op, class Format, Undecided undecided, int pairs>
-HALFWAVE_INLINE void narrow_groups(const Operation& op, const NarrowOperands& from, const Vec<float>* parameters,
-                                   uint16_t* const* out, size_t n) {
+HALFWAVE_NOINLINE void narrow_groups(const Operation& op, const NarrowOperands& from, const Vec<float>* parameters,
+                                     uint16_t* const* out, size_t n) {
   constexpr size_t group = pairs * pair;
   constexpr size_t most = undecided.any() ? noted : ~size_t(0) / group * group;
   uint16_t kept[undecided.any() ? Op::data : 1][noted];  // what results would overwrite
@@ -480,7 +480,7 @@ void narrow_block(const Operation& op, const NarrowOperands& from, uint16_t* con
   Vec<float> parameters[Op::parameters + 1];
   for (int k = 0; k < Op::parameters; ++k) parameters[k] = Vec<float>(*from.parameters[k]);
   const size_t whole = n / group * group;
-  narrow_groups<Op, Format, undecided, pairs>(op, from, parameters, out, whole);
+  if (whole != 0) narrow_groups<Op, Format, undecided, pairs>(op, from, parameters, out, whole);
   if (whole == n) return;
 
   uint16_t padded[Op::data + Op::outputs][group] = {};
