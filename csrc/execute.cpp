@@ -237,15 +237,22 @@ void in_order(const Call& call) {
     set.run(call.operation, call.storage, call.operands, call.strides[0], i, i + 1, false);
 }
 
-std::atomic<std::size_t> streaming_size{0};  // 0: the machine was not yet asked
+std::atomic<std::size_t> streaming_size{0};  // 0: that of the cache
 
-// Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner.
+// Whether the results go past the cache to memory: where they would only drive out of it what is needed sooner. Not where
+// they replace what has just been read, which is in the cache anyway.
 bool goes_past_cache(const Call& call, std::size_t elements) {
   const Operation& op = call.operation;
   const std::ptrdiff_t item = item_size(call.storage);
-  if (!outgrows_cache(elements * std::size_t(op.outputs * item))) return false;
-  for (int k = op.data + op.parameters; k < op.operands(); ++k)
-    if (call.strides[call.dimensions - 1][k] != item) return false;
+  const std::ptrdiff_t* strides = call.strides[call.dimensions - 1];
+  const int first_output = op.data + op.parameters;
+  std::size_t arrays = std::size_t(op.outputs);
+  for (int k = 0; k < op.data; ++k) arrays += strides[k] != 0;
+  if (!outgrows_cache(elements * arrays * std::size_t(item))) return false;
+  for (int k = first_output; k < op.operands(); ++k)
+    if (strides[k] != item ||
+        std::find(call.operands, call.operands + op.data, call.operands[k]) != call.operands + op.data)
+      return false;
   return true;
 }
 
@@ -312,7 +319,8 @@ void spread(const Call& call) {
   std::size_t total = 1;
   for (int d = 0; d < call.dimensions; ++d) total *= call.shape[d];
   const bool streaming = !call.masked && goes_past_cache(call, total);
-  in_parts(total, [&](std::size_t begin, std::size_t end) { run_range(call, begin, end, streaming); });
+  in_parts(total, streaming ? streaming_grain : grain,
+           [&](std::size_t begin, std::size_t end) { run_range(call, begin, end, streaming); });
 }
 
 // The last rows of the innermost but one dimension, from row `first` on.
@@ -364,8 +372,8 @@ void simplify(Call& call, int operands) {
 
 bool outgrows_cache(std::size_t bytes) {
   std::size_t size = streaming_size.load(std::memory_order_relaxed);
-  if (size == 0) streaming_size.store(size = cache_size() / 2);
-  return bytes >= size;
+  if (size == 0) size = cache_size(thread_count());
+  return bytes > size;
 }
 
 void set_streaming_size(std::size_t bytes) { streaming_size.store(bytes); }

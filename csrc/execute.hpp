@@ -58,12 +58,18 @@ void for_each_row(const Call& call, int operands, std::size_t begin, std::size_t
 // Elements that a thread takes at a time: some microseconds of the fastest functions, as long as it takes to wake up a
 // thread. A multiple of eight, so that no byte of a mask belongs to two of them.
 constexpr std::size_t grain = 32768;
+// The same where stores go past the cache: each part ends with a wait for them.
+constexpr std::size_t streaming_grain = 4 * grain;
 
 // Calls part(begin, end) for parts of [0, total), on several threads if there are enough of them.
 template <class Part>
-void in_parts(std::size_t total, const Part& part) {
+void in_parts(std::size_t total, std::size_t size, const Part& part) {
   if (total < 2 * grain) return part(std::size_t(0), total);
-  parallel((total + grain - 1) / grain, [&](std::size_t k) { part(k * grain, std::min(total, (k + 1) * grain)); });
+  parallel((total + size - 1) / size, [&](std::size_t k) { part(k * size, std::min(total, (k + 1) * size)); });
+}
+template <class Part>
+void in_parts(std::size_t total, const Part& part) {
+  in_parts(total, grain, part);
 }
 
 // Dimensions of length 1 vanish, and neighbours that the first operands walk through with one stride become one.
@@ -73,10 +79,10 @@ void simplify(Call& call, int operands);
 // in ascending order. In several dimensions no output shares memory with an operand of another element.
 void execute(Call& call);
 
-// Whether so many bytes of results go past the cache to memory: they would only drive out of it what is needed sooner.
+// Whether a call that reads and writes so many bytes has results go past the cache to memory.
 bool outgrows_cache(std::size_t bytes);
 
-// From how many bytes of results on they go past the cache, for tests; at first half of the cache.
+// Beyond how many bytes they do, for tests; 0 for the size of the cache.
 void set_streaming_size(std::size_t bytes);
 
 }  // namespace halfwave

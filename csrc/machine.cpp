@@ -113,13 +113,13 @@ int available_processors() {
   return std::max(1, int(std::min(double(affine_processors()), std::ceil(quota_processors()))));
 }
 
-std::size_t cache_size() {
+std::size_t cache_size(int threads) {
   constexpr std::size_t usual = std::size_t(32) << 20;
-  const Caches found = caches();
+  static const Caches found = caches();
   if (!found.last) return usual;
-  // A virtual machine reports the whole last level of a server of which it has a few cores. What they can count on is
-  // seldom more than sixteen times their own level.
-  const std::size_t share = 16 * found.own * std::size_t(available_processors());
+  // A virtual machine reports the whole last level of a server of which it has a few cores. What those that work can count
+  // on is seldom more than sixteen times their own level.
+  const std::size_t share = 16 * found.own * std::size_t(threads);
   return share ? std::min(found.last, share) : found.last;
 }
 

@@ -115,7 +115,8 @@ class Pass {
   void run_pieces(std::size_t total, const Block& block) {
     const Pieces from(operation_, type_.storage, in_), to(operation_, type_.storage, as_array(result_));
     const auto item = std::size_t(PyArray_ITEMSIZE(in_));
-    const bool streaming = to.contiguous() && outgrows_cache(total * item);
+    const bool in_place = PyArray_DATA(in_) == PyArray_DATA(as_array(result_));
+    const bool streaming = to.contiguous() && !in_place && outgrows_cache(2 * total * item);
     const std::size_t most = from.contiguous() && to.contiguous() && !streaming ? grain : piece_bytes / item;
     in_parts(total, [&](std::size_t begin, std::size_t end) {
       alignas(64) char read[piece_bytes], written[piece_bytes];
