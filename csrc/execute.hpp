@@ -61,10 +61,11 @@ constexpr std::size_t grain = 32768;
 // The same where stores go past the cache: each part ends with a wait for them.
 constexpr std::size_t streaming_grain = 4 * grain;
 
-// Calls part(begin, end) for parts of [0, total), on several threads if there are enough of them.
+// Calls part(begin, end) for parts of [0, total), on several threads if there are enough of them. Where there is one thread
+// it goes through memory without a stop.
 template <class Part>
 void in_parts(std::size_t total, std::size_t size, const Part& part) {
-  if (total < 2 * grain) return part(std::size_t(0), total);
+  if (total < 2 * grain || thread_count() == 1) return part(std::size_t(0), total);
   parallel((total + size - 1) / size, [&](std::size_t k) { part(k * size, std::min(total, (k + 1) * size)); });
 }
 template <class Part>

@@ -6,10 +6,17 @@
 namespace halfwave {
 namespace {
 
+// a where the mask is set, else +0. Vectors that have masks of ones and zeros do it by one logic operation, which GCC does not
+// find by itself.
+template <class V>
+HALFWAVE_INLINE V or_zero(typename V::Mask where, V a) {
+  return select(where, a, V(0));
+}
+
 // The gradient on a flat piece: +0 whatever g is, an infinity included, but NaN stays NaN.
 template <class V>
 HALFWAVE_INLINE V flat(V g, V x) {
-  return select(unordered(g, x), g + x, V(0));
+  return or_zero(unordered(g, x), g + x);
 }
 
 // g where the function passes it on unchanged, else the gradient of a flat piece.
@@ -51,7 +58,7 @@ HALFWAVE_INLINE V gradient_where(typename V::Mask where, V g, V d, V x) {
   const V inner = g * d;
   if (any(unordered(inner, x))) [[unlikely]]
     return select(where, product(g, d), flat(g, x));
-  return select(where, inner, V(0));
+  return or_zero(where, inner);
 }
 
 // Whether a slope makes a piece of a function anything but flat.

@@ -74,6 +74,7 @@ struct Vec<float> {
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm256_fmsub_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_ps(b.v, a.v, m.v); }
+  friend HALFWAVE_INLINE Vec or_zero(Mask m, Vec a) { return _mm256_and_ps(m.v, a.v); }
 
   friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
     return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a.v), _mm256_castps_si256(b.v)));
@@ -159,6 +160,7 @@ struct Vec<double> {
   friend HALFWAVE_INLINE Vec fms(Vec a, Vec b, Vec c) { return _mm256_fmsub_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_pd(a.v, b.v, c.v); }
   friend HALFWAVE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_pd(b.v, a.v, m.v); }
+  friend HALFWAVE_INLINE Vec or_zero(Mask m, Vec a) { return _mm256_and_pd(m.v, a.v); }
 
   friend HALFWAVE_INLINE Vec bits_difference(Vec a, Vec b) {
     return _mm256_castsi256_pd(_mm256_sub_epi64(_mm256_castpd_si256(a.v), _mm256_castpd_si256(b.v)));
