@@ -118,9 +118,9 @@ std::size_t cache_size(int threads) {
   static const Caches found = caches();
   if (!found.last) return usual;
   // A virtual machine reports the whole last level of a server of which it has a few cores. What those that work can count
-  // on is seldom more than sixteen times their own level.
-  const std::size_t share = 16 * found.own * std::size_t(threads);
-  return share ? std::min(found.last, share) : found.last;
+  // on is seldom more than sixteen times their own level, and of all of it others have a part.
+  const std::size_t share = 16 * found.own * std::size_t(threads), most = found.last / 4 * 3;
+  return share ? std::min(most, share) : most;
 }
 
 }  // namespace halfwave
