@@ -64,7 +64,10 @@ std::size_t size_or_zero(int name) { return std::size_t(std::max(0L, sysconf(nam
 
 Caches caches() {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
-  const std::size_t l2 = size_or_zero(_SC_LEVEL2_CACHE_SIZE), l3 = size_or_zero(_SC_LEVEL3_CACHE_SIZE);
+  const std::size_t l2 = size_or_zero(_SC_LEVEL2_CACHE_SIZE);
+  std::size_t l3 = size_or_zero(_SC_LEVEL3_CACHE_SIZE), kilobytes = 0;
+  // The C library may add up what several groups of cores have; the kernel tells what one of them shares.
+  if (std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kilobytes) l3 = std::min(l3, kilobytes << 10);
   return l3 ? Caches{l3, l2} : Caches{l2, 0};
 #else
   return {};
