@@ -202,9 +202,6 @@ HALFWAVE_INLINE V loaded_in_loop(const typename V::Scalar* from, int k) {
   return V::has_many_registers || (Op::data > 1 && k == Op::data - 1) ? v.in_register() : v;
 }
 
-// An operation's form for ordinary parameters, if it has one.
-template <class Op, class V>
-struct Lean;
 template <template <class, bool> class Op, class A, class V>
   requires requires(const V* p) { rare<A>(p, std::make_index_sequence<A::info.parameter_count()>{}); }
 struct Lean<Op<A, false>, V> {

@@ -472,6 +472,10 @@ HALFWAVE_NOINLINE void narrow_groups(const Operation& op, const NarrowOperands& 
   }
 }
 
+// An operation's form for ordinary parameters, if it has one.
+template <class Op, class V>
+struct Lean;
+
 // Each parameter is one value.
 template <class Op, class Format, Undecided undecided>
 void narrow_block(const Operation& op, const NarrowOperands& from, uint16_t* const* out, size_t n) {
@@ -479,6 +483,9 @@ void narrow_block(const Operation& op, const NarrowOperands& from, uint16_t* con
   constexpr size_t group = pairs * pair;
   Vec<float> parameters[Op::parameters + 1];
   for (int k = 0; k < Op::parameters; ++k) parameters[k] = Vec<float>(*from.parameters[k]);
+  if constexpr (requires { typename Lean<Op, Vec<float>>::Type; })
+    if (Lean<Op, Vec<float>>::suits(parameters))
+      return narrow_block<typename Lean<Op, Vec<float>>::Type, Format, undecided>(op, from, out, n);
   const size_t whole = n / group * group;
   if (whole != 0) narrow_groups<Op, Format, undecided, pairs>(op, from, parameters, out, whole);
   if (whole == n) return;

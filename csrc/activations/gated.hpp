@@ -101,8 +101,8 @@ struct Glu : Gated<Sigmoid> {
       .source = "Y. N. Dauphin, A. Fan, M. Auli and D. Grangier, Language modeling with gated convolutional networks, "
                 "ICML 2017, arXiv:1612.08083.",
       .gated = true,
-      .forward = {4.5f, 4.5f, Doubt::near_midpoints, Doubt::beyond_range},
-      .backward = {4.5f, 4.5f, Doubt::near_midpoints, Doubt::beyond_range},
+      .forward = {4.5f, 4.5f, Doubt::near_normal_midpoints, Doubt::beyond_range},
+      .backward = {4.5f, 4.5f, Doubt::near_normal_midpoints, Doubt::beyond_range},
   };
 };
 
@@ -163,7 +163,7 @@ struct GeGlu : Gated<Gelu, GeluGate> {
       .derivative = "(g * gelu'(gate)) * up for the gate, g * gelu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {4.5f, 4.5f, Doubt::exact_is_above},
       .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
@@ -176,7 +176,7 @@ struct GeGluTanh : Gated<GeluTanh, GeluTanhGate> {
       .derivative = "(g * gelu_tanh'(gate)) * up for the gate, g * gelu_tanh(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::exact_is_above},
       .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
@@ -189,8 +189,8 @@ struct GeGluQuick : Gated<QuickGeluGate> {
       .derivative = "(g * quick_gelu'(gate)) * up for the gate, g * quick_gelu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
-      .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {4.5f, 4.5f, Doubt::exact_is_above},
+      .backward = {4.5f, 4.5f, Doubt::exact_is_above},
   };
 };
 
@@ -202,7 +202,7 @@ struct SwiGlu : Gated<Silu> {
       .derivative = "(g * silu'(gate)) * up for the gate, g * silu(gate) for up",
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
-      .forward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {4.5f, 4.5f, Doubt::exact_is_above, Doubt::at_normal_midpoints},
       .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
   };
 };
@@ -223,8 +223,8 @@ struct SwiGluClamped {
                           "bound of the gate from above and of up from both sides, >= 0; infinity clamps nothing",
                       .value = 7.0}},
       .domain = {"limit must be >= 0", [](const double* p) { return !(p[1] < 0); }},
-      .forward = {5, 5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
-      .backward = {5, 5, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .forward = {5, 5, Doubt::never, Doubt::beyond_range_away},
+      .backward = {5, 5, Doubt::exact_is_above},
   };
 
   template <class V>

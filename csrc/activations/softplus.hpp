@@ -24,7 +24,7 @@ struct Softplus {
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
       .forward = {1.75f, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
-      .backward = {1, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
+      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
   };
