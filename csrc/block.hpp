@@ -61,13 +61,16 @@ struct OperationOf {
   static constexpr int unroll = unroll_of<A>();
 };
 
+// The formula for all operands, a leaner one for parameters that are not `rare`, or one for results of 16 bits, in float.
+enum class Form : uint8_t { general, ordinary, narrow };
+
 // Which parameters are rare, where an activation has a leaner formula for all others.
 template <class A, class V, size_t... i>
 HALFWAVE_INLINE auto rare(const V* parameters, std::index_sequence<i...>) -> decltype(A::rare(parameters[i]...)) {
   return A::rare(parameters[i]...);
 }
 
-template <class A, bool ordinary = false>
+template <class A, Form form = Form::general>
 struct Forward : OperationOf<A, A::info.data(), 1> {
   static constexpr int factors = A::info.gated ? 0b10 : 0;
   static constexpr Bound bound = A::info.forward;
@@ -75,8 +78,10 @@ struct Forward : OperationOf<A, A::info.data(), 1> {
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Forward::operands>(
         [](auto... v) HALFWAVE_INLINE_LAMBDA {
-          if constexpr (ordinary)
+          if constexpr (form == Form::ordinary)
             return A::forward_ordinary(v...);
+          else if constexpr (form == Form::narrow)
+            return A::forward_narrow(v...);
           else
             return A::forward(v...);
         },
@@ -84,7 +89,7 @@ struct Forward : OperationOf<A, A::info.data(), 1> {
   }
 };
 
-template <class A, bool ordinary = false>
+template <class A, Form form = Form::general>
 struct Backward : OperationOf<A, 2, 1> {
   static constexpr int factors = 0b01;
   static constexpr Bound bound = A::info.backward;
@@ -92,8 +97,10 @@ struct Backward : OperationOf<A, 2, 1> {
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     out[0] = apply<Backward::operands>(
         [](auto... v) HALFWAVE_INLINE_LAMBDA {
-          if constexpr (ordinary)
+          if constexpr (form == Form::ordinary)
             return A::backward_ordinary(v...);
+          else if constexpr (form == Form::narrow)
+            return A::backward_narrow(v...);
           else
             return A::backward(v...);
         },
@@ -142,7 +149,7 @@ struct BackwardUp : OperationOf<A, 3, 1> {
   }
 };
 
-template <class A, bool ordinary = false>
+template <class A, Form form = Form::general>
 struct BackwardBoth : OperationOf<A, 3, 2> {
   static constexpr int factors = BackwardGate<A>::factors;
   static constexpr Bound bound = A::info.backward;
@@ -150,7 +157,7 @@ struct BackwardBoth : OperationOf<A, 3, 2> {
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
     apply<BackwardBoth::operands>(
         [&](auto... v) HALFWAVE_INLINE_LAMBDA {
-          if constexpr (ordinary)
+          if constexpr (form == Form::ordinary)
             A::backward_ordinary(out, v...);
           else
             A::backward(out, v...);
@@ -202,10 +209,11 @@ HALFWAVE_INLINE V loaded_in_loop(const typename V::Scalar* from, int k) {
   return V::has_many_registers || (Op::data > 1 && k == Op::data - 1) ? v.in_register() : v;
 }
 
-template <template <class, bool> class Op, class A, class V>
-  requires requires(const V* p) { rare<A>(p, std::make_index_sequence<A::info.parameter_count()>{}); }
-struct Lean<Op<A, false>, V> {
-  using Type = Op<A, true>;
+template <template <class, Form> class Op, class A, Form form, class V>
+  requires(form != Form::ordinary) &&
+          requires(const V* p) { rare<A>(p, std::make_index_sequence<A::info.parameter_count()>{}); }
+struct Lean<Op<A, form>, V> {
+  using Type = Op<A, Form::ordinary>;
   static HALFWAVE_INLINE bool suits(const V* parameters) {
     return !any(rare<A>(parameters, std::make_index_sequence<A::info.parameter_count()>{}));
   }
@@ -275,12 +283,35 @@ constexpr Blocks<T> blocks() {
     return {{block<Op, T, false>}, {block<Op, T, true>}};
 }
 
+// The form of an operation that gives results of 16 bits.
+template <class A, size_t... i>
+constexpr bool has_narrow_forward(std::index_sequence<i...>) {
+  return requires(Vec<float> v) { A::forward_narrow((static_cast<void>(i), v)...); };
+}
+template <class A, size_t... i>
+constexpr bool has_narrow_backward(std::index_sequence<i...>) {
+  return requires(Vec<float> v) { A::backward_narrow((static_cast<void>(i), v)...); };
+}
+template <class Op>
+struct NarrowForm {
+  using Type = Op;
+};
+template <class A>
+  requires(has_narrow_forward<A>(std::make_index_sequence<Forward<A>::operands>{}))
+struct NarrowForm<Forward<A>> {
+  using Type = Forward<A, Form::narrow>;
+};
+template <class A>
+  requires(has_narrow_backward<A>(std::make_index_sequence<Backward<A>::operands>{}))
+struct NarrowForm<Backward<A>> {
+  using Type = Backward<A, Form::narrow>;
+};
+
 template <class Op, class Format, Undecided undecided>
 constexpr NarrowKernel narrow_kernel() {
-  if constexpr (is_unrolled<Op>)
-    return {narrow_block<Op, Format, undecided>, Rounding<Format, undecided>::round};
-  else
-    return {narrow_block_in_float<Format>, Rounding<Format, undecided>::round};
+  using Used = typename NarrowForm<Op>::Type;
+  constexpr auto block = is_unrolled<Op> ? narrow_block<Used, Format, undecided> : narrow_block_in_float<Format>;
+  return {block, Rounding<Format, undecided>::round, blocks<Used, float>()};
 }
 
 template <class Op>
@@ -343,8 +374,8 @@ constexpr Operation second_derivative() {
     o.f16 = narrow_kernel<Op, Float16, of_float16>();
     o.bf16 = narrow_kernel<Op, BFloat16, of_bfloat16>();
   } else {
-    o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, of_float16>::round};
-    o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, of_bfloat16>::round};
+    o.f16 = {narrow_block_in_float<Float16>, Rounding<Float16, of_float16>::round, o.f32};
+    o.bf16 = {narrow_block_in_float<BFloat16>, Rounding<BFloat16, of_bfloat16>::round, o.f32};
   }
   return o;
 }

@@ -331,7 +331,7 @@ HALFWAVE_NOINLINE void narrow_staged(const Operation& op, const NarrowOperands& 
   }
   for (int k = 0; k < op.parameters; ++k) in[op.data + k] = from.parameters[k];
   for (int k = 0; k < op.outputs; ++k) out[k] = results[k];
-  op.f32.uniform(in, out, n);
+  Format::kernel(op).floats.uniform(in, out, n);
   round_all<max_outputs>(op, from, results, true, to, n, Format::kernel(op).round);
 }
 
@@ -569,7 +569,7 @@ void narrow_varying(const Operation& op, char* const* operands, const ptrdiff_t*
       for (size_t j = 0; j < padded; ++j)
         buffers[k][Format::place(j)] = parameters[k - op.data][j] =
             j < m ? parameter_at(at(k) + ptrdiff_t(j) * strides[k]) : 0.0f;
-    op.f32.varying(in, out, padded);
+    Format::kernel(op).floats.varying(in, out, padded);
     const bool large = has_large_factor<Format>(op, from, padded);
     uint16_t* results = packed[max_data];
     for (int k = 0; k < op.outputs; ++k) {

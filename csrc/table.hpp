@@ -58,9 +58,10 @@ struct NarrowOperands {
 struct NarrowKernel {
   // For parameters that do not vary.
   void (*block)(const Operation&, const NarrowOperands&, std::uint16_t* const* out, std::size_t n);
-  // For others: rounds what Blocks<float> made of the operands as that computes them. `large`: a factor may be.
+  // For others: rounds what `floats` made of the operands as that computes them. `large`: a factor may be.
   void (*round)(const Operation&, int output, const NarrowOperands&, const float* results, bool large,
                 std::uint16_t* to, std::size_t n);
+  Blocks<float> floats;
 };
 
 // The same for a forward function that keeps integers, over arrays of one of their types.

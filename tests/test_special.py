@@ -175,12 +175,13 @@ def test_an_infinite_up_takes_its_limit(case: Case, fmt: Format) -> None:
     gates = np.array([0.0, fmt.smallest, 1e-3, 0.5, 2.0, 7.0, 15.0, 30.0, INF])
     gates = np.concatenate([gates, -gates]).astype(fmt.dtype)
     formula = case.reference.formula(case.role)
+    bound = 0.51 if fmt.dtype.itemsize == 2 else case.ufunc.error_bound[fmt.name]  # as at every up but 1
     for parameters, up in itertools.product(map(fmt.parameters, parameter_sets(case)), (INF, -INF)):
         result = case(gates, np.full_like(gates, up), *parameters)
         for gate, value in zip(gates, result, strict=True):
             far = [MP.mpf("1e5000") * int(np.sign(v)) if np.isinf(v) else MP.mpf(float(v)) for v in (gate, up)]
             limit = exact(formula, *far, *parameters)
-            assert exact_error(value, limit, fmt) <= case.ufunc.error_bound[fmt.name], (gate, up, parameters, value)
+            assert exact_error(value, limit, fmt) <= bound, (gate, up, parameters, value)
 
 
 @each_dtype

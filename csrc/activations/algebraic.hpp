@@ -20,7 +20,7 @@ struct SoftSign {
                 "AISTATS 2010.",
       .from_output = "(1 - abs(y))**2 for y in [-1, 1]; as |y| nears 1 it has lost the digits of 1 - |y|",
       .forward = {1.5f, 1.5f, Doubt::never, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::exact_is_before},
+      .backward = {2, 2, Doubt::beyond_range, Doubt::exact_is_before},
       .backward_from_output = {0.51f, 0.51f, Doubt::at_normal_midpoints, Doubt::never},
       .second_derivative = {2.25f, 2.25f, Doubt::exact_is_beyond, Doubt::exact_is_before},
   };
@@ -42,6 +42,12 @@ struct SoftSign {
     const auto small = a < V(2);
     const V square = fma(scaled, select(small, a + V(2), a), select(small, scale, fma(V(2), scaled, scale)));
     return g * (scale / square);
+  }
+  // Within 4 ULP in float.
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x) {
+    using V = Vec<float>;
+    const V q = V(1) / (V(1) + abs(x));
+    return g * (q * q);
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {

@@ -77,6 +77,11 @@ struct Gated {
   static HALFWAVE_INLINE V forward(V gate, V up) {
     return gated_product(Activation::forward(gate), up, gate);
   }
+  static HALFWAVE_INLINE Vec<float> forward_narrow(Vec<float> gate, Vec<float> up)
+    requires requires { &Activation::forward_narrow; }
+  {
+    return gated_product(Activation::forward_narrow(gate), up, gate);
+  }
   template <class V>
   static HALFWAVE_INLINE V backward_gate(V g, V gate, V up) {
     return gated_product(Gate::backward(g, gate), up, origin(g, gate));
@@ -101,7 +106,7 @@ struct Glu : Gated<Sigmoid> {
       .source = "Y. N. Dauphin, A. Fan, M. Auli and D. Grangier, Language modeling with gated convolutional networks, "
                 "ICML 2017, arXiv:1612.08083.",
       .gated = true,
-      .forward = {4.5f, 4.5f, Doubt::near_normal_midpoints, Doubt::beyond_range},
+      .forward = {4.5f, 4.5f, Doubt::never, Doubt::exact_is_before},
       .backward = {4.5f, 4.5f, Doubt::near_normal_midpoints, Doubt::beyond_range},
   };
 };

@@ -20,7 +20,7 @@ struct Sigmoid {
       .source = "P.-F. Verhulst, Notice sur la loi que la population suit dans son accroissement, 1838.",
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
-      .forward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
+      .forward = {2, 2, Doubt::never, Doubt::exact_is_before},
       .backward = {1, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::exact_is_before},
@@ -30,6 +30,7 @@ struct Sigmoid {
   static HALFWAVE_INLINE V forward(V x) {
     return quick_logistic(x);
   }
+  static HALFWAVE_INLINE Vec<float> forward_narrow(Vec<float> x) { return narrow_logistic(x); }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * logistic_slope(LogisticTail<V>(abs(x)), 1);
@@ -64,6 +65,7 @@ struct Silu {
     const LogisticTail<V> f(abs(x));
     return quick_gate(x, f.a, f);
   }
+  static HALFWAVE_INLINE Vec<float> forward_narrow(Vec<float> x) { return narrow_gate(x); }
   // silu'(x) + silu'(-x) = 1
   template <class V>
   static HALFWAVE_INLINE V derivative(V x) {
@@ -106,6 +108,11 @@ struct Swish {
     return unless_one(
         beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
         [&]() HALFWAVE_INLINE_LAMBDA { return Silu::forward(x); });
+  }
+  static HALFWAVE_INLINE Vec<float> forward_narrow(Vec<float> x, Vec<float> beta) {
+    return unless_one(
+        beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper(x, beta); },
+        [&]() HALFWAVE_INLINE_LAMBDA { return Silu::forward_narrow(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {

@@ -24,7 +24,7 @@ struct Softplus {
       .from_output_domain = {"beta must not be 0", [](const double* p) { return p[0] != 0; }},
       .from_output = "1 - exp(-beta * y)",
       .forward = {1.75f, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
-      .backward = {1, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {1, 2, Doubt::beyond_range, Doubt::exact_is_before},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
   };
@@ -37,11 +37,14 @@ struct Softplus {
   }
   template <class V>
   static HALFWAVE_INLINE V backward(V g, V x, V beta) {
-    const auto steeper_derivative = [&]() HALFWAVE_INLINE_LAMBDA {
-      const Exponent<V> e(beta, x);
-      return logistic(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
-    };
-    return g * unless_one(beta, steeper_derivative, [&]() HALFWAVE_INLINE_LAMBDA { return logistic(x); });
+    return g * unless_one(
+                   beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
+                   [&]() HALFWAVE_INLINE_LAMBDA { return logistic(x); });
+  }
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x, Vec<float> beta) {
+    return g * unless_one(
+                   beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
+                   [&]() HALFWAVE_INLINE_LAMBDA { return narrow_logistic(x); });
   }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y, V beta) {
@@ -80,6 +83,11 @@ struct Softplus {
   }
 
  private:
+  template <class V>
+  static HALFWAVE_INLINE V steeper_derivative(V x, V beta) {
+    const Exponent<V> e(beta, x);
+    return logistic(e.t, LogisticTail<V>(abs(e.t), e.magnitude_low()));
+  }
   // Far below 0 it is e^t / beta, where e^t may be subnormal, or 0, and the quotient not.
   template <class V>
   static HALFWAVE_INLINE V steeper(V x, V beta) {
@@ -105,7 +113,7 @@ struct LogSigmoid {
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .from_output = "1 - exp(y)",
       .forward = {1, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
-      .backward = {2, 2, Doubt::near_normal_midpoints, Doubt::beyond_range},
+      .backward = {2, 2, Doubt::beyond_range, Doubt::exact_is_before},
       .backward_from_output = {1, 2, Doubt::never},
       .second_derivative = {1.25f, 1, Doubt::exact_is_before, Doubt::beyond_range_away},
   };
@@ -118,6 +126,7 @@ struct LogSigmoid {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * quick_logistic(-x);
   }
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x) { return g * narrow_logistic(-x); }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     return g * -expm1(min(V(0), y));
