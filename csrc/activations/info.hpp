@@ -18,7 +18,8 @@ struct Condition {
 };
 
 // Which float results, rounded once more, do not give the right 16-bit number for every 16-bit input, at the default
-// parameters and g = 1. Those are computed in double; the fewer they are, the faster are 16 bits.
+// parameters and g = up = 1. Those are computed in double; the fewer they are, the faster are 16 bits. Meant are the results
+// of `forward_narrow` or `backward_narrow` where an activation has them.
 enum class Doubt : unsigned char {
   near_midpoints,         // so near to a midpoint between two 16-bit numbers that their error may lead across
   near_normal_midpoints,  // the same, but for midpoints between subnormal numbers

@@ -177,7 +177,7 @@ struct TanhShrink {
       .curvature = "2 * tanh(x) * (1 - tanh(x)**2)",
       .source = "R. Collobert, K. Kavukcuoglu and C. Farabet, Torch7, 2011.",
       .forward = {1.75f, 2, Doubt::near_normal_midpoints, Doubt::never},
-      .backward = {1, 1.5, Doubt::exact_is_beyond, Doubt::beyond_range},
+      .backward = {1, 1.5, Doubt::at_normal_midpoints, Doubt::beyond_range},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
@@ -239,6 +239,13 @@ struct TanhShrink {
       return g * TanhPiece<V>(x).square();
     else
       return g * Parts<V>(abs(x)).square();
+  }
+  static HALFWAVE_INLINE Vec<float> forward_narrow(Vec<float> x) {
+    return copysign(TanhPiece<Vec<float>>(x).narrow_shrink(), x);
+  }
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x) {
+    const Vec<float> t = TanhPiece<Vec<float>>(x).tanh();
+    return g * (t * t);
   }
   template <class V>
   static HALFWAVE_INLINE V second_derivative(V x) {

@@ -73,6 +73,11 @@ struct TanhPiece {
     const V q = fma(p, d, c1), q_low = fma(p_low, d, fma(p, d, c1 - q));
     return fma(q, d, fma(q_low, d, lookup8(K::shrink[0], index) + (a - t)));
   }
+  // The same for results of 16 bits, without what the rounding loses.
+  HALFWAVE_INLINE V narrow_shrink() const {
+    const V d = t - lookup8(K::shrink_centre, index);
+    return fma(polynomial_from<1>(d, index, K::shrink), d, lookup8(K::shrink[0], index) + (a - t));
+  }
   // tanh(a)^2, likewise by its last three steps, and the sum with c[0].
   HALFWAVE_INLINE V square() const {
     const V d = t - lookup8(K::square_centre, index);
