@@ -4,7 +4,8 @@
 
 Every 16-bit input goes through the installed package in float32, at the default parameters and g = 1; the result is
 rounded once more and compared with the exact value's rounding. Prints, for each function and direction that is not
-exact in float32, the fastest that is right for float16 and for bfloat16. The tests on all inputs refuse what is not.
+exact in float32, the fastest that is right for float16 and for bfloat16. The tests on all inputs refuse what is not; of
+functions that compute 16 bits by a form of their own they alone can tell.
 """
 
 from __future__ import annotations
