@@ -310,8 +310,9 @@ struct NarrowForm<Backward<A>> {
 template <class Op, class Format, Undecided undecided>
 constexpr NarrowKernel narrow_kernel() {
   using Used = typename NarrowForm<Op>::Type;
-  constexpr auto block = is_unrolled<Op> ? narrow_block<Used, Format, undecided> : narrow_block_in_float<Format>;
-  return {block, Rounding<Format, undecided>::round, blocks<Used, float>()};
+  NarrowKernel kernel{narrow_block_in_float<Format>, Rounding<Format, undecided>::round, blocks<Used, float>()};
+  if constexpr (is_unrolled<Op>) kernel.block = narrow_block<Used, Format, undecided>;
+  return kernel;
 }
 
 template <class Op>
