@@ -114,7 +114,7 @@ HALFWAVE_INLINE V quick_logistic(V x) {
 
 // sigmoid(-a) = u / s for results of 16 bits, by LogisticTail's formula with two steps fewer. In float it is within 4 ULP. Of
 // the floats near to those that are best, the constants of K are such that for no 16-bit x the result and the exact value
-// are on different sides of a midpoint between two 16-bit numbers.
+// are on different sides of a midpoint between two 16-bit numbers: tools/narrow_logistic.cpp finds them.
 template <class K>
 struct NarrowTail {
   using V = Vec<float>;
@@ -136,8 +136,8 @@ struct NarrowTail {
 
 // Its midpoints are exact in float16; in bfloat16 the exact value is nearer to zero.
 struct NarrowLogistic {
-  static constexpr float ln2 = 0x1.62e42ep-1f, linear = 0x1.000004p+0f, one = 0x1.fffffap-1f;
-  static constexpr float tail[] = {0x1.0000c6p-1f, 0x1.5550c6p-3f, 0x1.55be3ap-5f, 0x1.0fe906p-7f};
+  static constexpr float ln2 = 0x1.62e42ep-1f, linear = 0x1.000008p+0f, one = 0x1.fffff6p-1f;
+  static constexpr float tail[] = {0x1.000146p-1f, 0x1.555146p-3f, 0x1.55b568p-5f, 0x1.10b2fcp-7f};
 };
 HALFWAVE_INLINE Vec<float> narrow_logistic(Vec<float> x) {
   const NarrowTail<NarrowLogistic> f(abs(x));
@@ -147,7 +147,7 @@ HALFWAVE_INLINE Vec<float> narrow_logistic(Vec<float> x) {
 // x * sigmoid(x), likewise.
 struct NarrowGate {
   static constexpr float ln2 = 0x1.62e43p-1f, linear = 0x1.fffffcp-1f, one = 1;
-  static constexpr float tail[] = {0x1.00006p-1f, 0x1.555698p-3f, 0x1.5598d8p-5f, 0x1.115324p-7f};
+  static constexpr float tail[] = {0x1.000054p-1f, 0x1.5556ecp-3f, 0x1.5598ep-5f, 0x1.115fccp-7f};
 };
 HALFWAVE_INLINE Vec<float> narrow_gate(Vec<float> x) {
   const NarrowTail<NarrowGate> f(abs(x));
