@@ -422,11 +422,17 @@ HALFWAVE_NOINLINE void compute_again(const Operation& op, int output, const Narr
   again.finish();
 }
 
+template <class Op>
+HALFWAVE_INLINE void broadcast_parameters(const NarrowOperands& from, Vec<float>* parameters) {
+  for (int k = 0; k < Op::parameters; ++k) parameters[k] = Vec<float>(*from.parameters[k]);
+}
+
 // n is a multiple of 2 * pairs vectors. Results are rounded after the next group has been computed: then they do not wait
 // for each other in the processor's queues.
 template <class Op, class Format, Undecided undecided, int pairs>
-HALFWAVE_NOINLINE void narrow_groups(const Operation& op, const NarrowOperands& from, const Vec<float>* parameters,
-                                     uint16_t* const* out, size_t n) {
+HALFWAVE_NOINLINE void narrow_groups(const Operation& op, const NarrowOperands& from, uint16_t* const* out, size_t n) {
+  Vec<float> parameters[Op::parameters + 1];
+  broadcast_parameters<Op>(from, parameters);
   constexpr size_t group = pairs * pair;
   constexpr size_t most = undecided.any() ? noted : ~size_t(0) / group * group;
   uint16_t kept[undecided.any() ? Op::data : 1][noted];  // what results would overwrite
@@ -481,13 +487,14 @@ template <class Op, class Format, Undecided undecided>
 void narrow_block(const Operation& op, const NarrowOperands& from, uint16_t* const* out, size_t n) {
   constexpr int pairs = Op::unroll / 2;
   constexpr size_t group = pairs * pair;
-  Vec<float> parameters[Op::parameters + 1];
-  for (int k = 0; k < Op::parameters; ++k) parameters[k] = Vec<float>(*from.parameters[k]);
-  if constexpr (requires { typename Lean<Op, Vec<float>>::Type; })
+  if constexpr (requires { typename Lean<Op, Vec<float>>::Type; }) {
+    Vec<float> parameters[Op::parameters];
+    broadcast_parameters<Op>(from, parameters);
     if (Lean<Op, Vec<float>>::suits(parameters))
       return narrow_block<typename Lean<Op, Vec<float>>::Type, Format, undecided>(op, from, out, n);
+  }
   const size_t whole = n / group * group;
-  if (whole != 0) narrow_groups<Op, Format, undecided, pairs>(op, from, parameters, out, whole);
+  if (whole != 0) narrow_groups<Op, Format, undecided, pairs>(op, from, out, whole);
   if (whole == n) return;
 
   uint16_t padded[Op::data + Op::outputs][group] = {};
@@ -497,7 +504,7 @@ void narrow_block(const Operation& op, const NarrowOperands& from, uint16_t* con
   for (int k = 0; k < Op::data; ++k)
     rest.data[k] = static_cast<const uint16_t*>(memcpy(padded[k], from.data[k] + whole, size));
   for (int k = 0; k < Op::outputs; ++k) to[k] = padded[Op::data + k];
-  narrow_groups<Op, Format, undecided, 1>(op, rest, parameters, to, (n - whole + pair - 1) / pair * pair);
+  narrow_groups<Op, Format, undecided, 1>(op, rest, to, (n - whole + pair - 1) / pair * pair);
   for (int k = 0; k < Op::outputs; ++k) memcpy(out[k] + whole, to[k], size);
 }
 
