@@ -129,23 +129,37 @@ struct ParameterTerms : OperationOf<A, 2, A::info.parameter_count()> {
   }
 };
 
-template <class A>
+template <class A, Form form = Form::general>
 struct BackwardGate : OperationOf<A, 3, 1> {
   static constexpr int factors = 0b101;
   static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    out[0] = apply<BackwardGate::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_gate(v...); }, in);
+    out[0] = apply<BackwardGate::operands>(
+        [](auto... v) HALFWAVE_INLINE_LAMBDA {
+          if constexpr (form == Form::narrow)
+            return A::backward_gate_narrow(v...);
+          else
+            return A::backward_gate(v...);
+        },
+        in);
   }
 };
 
-template <class A>
+template <class A, Form form = Form::general>
 struct BackwardUp : OperationOf<A, 3, 1> {
   static constexpr int factors = 0b001;
   static constexpr Bound bound = A::info.backward;
   template <class V>
   static HALFWAVE_INLINE void compute(const V* in, V* out) {
-    out[0] = apply<BackwardUp::operands>([](auto... v) HALFWAVE_INLINE_LAMBDA { return A::backward_up(v...); }, in);
+    out[0] = apply<BackwardUp::operands>(
+        [](auto... v) HALFWAVE_INLINE_LAMBDA {
+          if constexpr (form == Form::narrow)
+            return A::backward_up_narrow(v...);
+          else
+            return A::backward_up(v...);
+        },
+        in);
   }
 };
 
@@ -159,6 +173,8 @@ struct BackwardBoth : OperationOf<A, 3, 2> {
         [&](auto... v) HALFWAVE_INLINE_LAMBDA {
           if constexpr (form == Form::ordinary)
             A::backward_ordinary(out, v...);
+          else if constexpr (form == Form::narrow)
+            A::backward_narrow(out, v...);
           else
             A::backward(out, v...);
         },
@@ -305,6 +321,12 @@ template <class A>
   requires(has_narrow_backward<A>(std::make_index_sequence<Backward<A>::operands>{}))
 struct NarrowForm<Backward<A>> {
   using Type = Backward<A, Form::narrow>;
+};
+
+template <template <class, Form> class Op, class A>
+  requires(Op<A, Form::general>::data == 3 && requires { requires A::has_narrow_gradients; })
+struct NarrowForm<Op<A, Form::general>> {
+  using Type = Op<A, Form::narrow>;
 };
 
 template <class Op, class Format, Undecided undecided>

@@ -1,7 +1,7 @@
 // Finds constants for NarrowTail in csrc/math/logistic.hpp, with which no 16-bit input is rounded wrongly.
 //
 //     g++ -O2 -std=c++20 -mfma -mf16c -ffp-contract=off tools/narrow_logistic.cpp -o narrow_logistic
-//     ./narrow_logistic sigmoid|gate [SEED]
+//     ./narrow_logistic sigmoid|gate|gate_slope [SEED]
 //
 // Climbs from the best constants by random steps of a few units in the last place: first on the inputs whose exact value is
 // near to a midpoint between two 16-bit numbers, to which those are added that a solution gets wrong.
@@ -45,14 +45,28 @@ float tail(const Constants& k, float a, float m) {
   for (int i = terms - 2; i >= 0; --i) q = fmaf(q, p, k.tail[i]);
   return (m * u) / (fmaf(fmaf(q, p, k.linear), p, u) + k.one);
 }
+float clipped(float x) { return fminf(115, fabsf(x)); }
+
 float sigmoid(const Constants& k, float x) {
-  const float y = tail(k, fminf(115, fabsf(x)), 1);
+  const float y = tail(k, clipped(x), 1);
   return x >= 0 ? 1 - y : y;
 }
 float gate(const Constants& k, float x) {
-  const float a = fminf(115, fabsf(x));
+  const float a = clipped(x);
   return (x > 0 ? x : -0.0f) - tail(k, a, a);
 }
+float gate_slope(const Constants& k, float x) {
+  const float a = clipped(x), y = tail(k, a, 1), w = a * y, z = fmaf(-w, y, w - y);
+  return x >= 0 ? 1 + z : -z;
+}
+
+// Their exact values, of s = sigmoid(x) and 1 - s.
+namespace exact {
+using Real = long double;
+Real sigmoid(Real, Real s, Real) { return s; }
+Real gate(Real x, Real s, Real) { return x * s; }
+Real gate_slope(Real x, Real s, Real rest) { return s * (1 + x * rest); }
+}  // namespace exact
 
 Word to_half(float x) { return Word(_cvtss_sh(x, 0)); }
 Word to_half_above(float x) { return to_half(x == 0x1p-25f ? 0x1.000002p-25f : x); }
@@ -66,34 +80,45 @@ struct Input {
   Word right;
 };
 
+struct Function {
+  const char* name;
+  float (*computed)(const Constants&, float);
+  exact::Real (*value)(exact::Real x, exact::Real s, exact::Real rest);
+  float far_below;  // its limit, where the exact value is nearer to it than any number
+  int beside_zero;  // the sign of what follows the terms of order 0 and 1 for small x > 0; for x < 0 times that of `odd`
+  bool odd;
+  Word (*to_half)(float);    // how float results are rounded
+  Word (*to_bfloat)(float);  // null: those near midpoints are computed again
+};
+
 // One function in one format: how its float results are rounded, and what they should become.
 struct Goal {
-  float (*function)(const Constants&, float);
+  const Function& function;
   Word (*store)(float);
   std::vector<Input> all, critical;
 
-  Goal(float (*f)(const Constants&, float), bool gated, Word (*store_)(float), Word (*nearest)(float),
-       float (*widen)(Word))
+  Goal(const Function& f, Word (*store_)(float), Word (*nearest)(float), float (*widen)(Word))
       : function(f), store(store_) {
     for (uint32_t w = 0; w < 65536; ++w) {
       const float x = widen(Word(w));
       if (x == 0 || !(fabsf(x) <= 3e38f)) continue;
-      const long double e = expl(-fabsl(x)), s = (x > 0 ? 1 : e) / (1 + e), exact = gated ? x * s : s;
-      float odd = float(exact);
-      // What is beyond the last bit of long double: the sign of x^2/4 and of x/4.
-      const bool above = exact == odd ? gated || x > 0 : exact > odd;
+      const exact::Real e = expl(-fabsl(x)), less = e / (1 + e), more = 1 / (1 + e);
+      const exact::Real value = x > 0 ? f.value(x, more, less) : f.value(x, less, more);
+      float odd = float(value);
+      // What is beyond the last bit of long double.
+      const bool above = value == odd ? f.beside_zero * (x < 0 && f.odd ? -1 : 1) > 0 : value > odd;
       if (odd != 0) {
         if (above == (odd < 0)) odd = from_bits(bits_of(odd) - 1);
         odd = from_bits(bits_of(odd) | 1);
       }
-      const Input input{x, x < -200 ? Word(gated ? 0x8000 : 0) : nearest(odd)};
+      const Input input{x, nearest(x < -200 ? f.far_below : odd)};
       all.push_back(input);
-      const uint32_t b = bits_of(f({}, x));
+      const uint32_t b = bits_of(f.computed({}, x));
       if (nearest(from_bits(b + 24)) != input.right || (b > 24 && nearest(from_bits(b - 24)) != input.right))
         critical.push_back(input);
     }
   }
-  bool wrong(const Constants& k, const Input& i) const { return store(function(k, i.x)) != i.right; }
+  bool wrong(const Constants& k, const Input& i) const { return store(function.computed(k, i.x)) != i.right; }
   int cost(const Constants& k, int limit) const {
     int n = 0;
     for (size_t j = 0; j < critical.size() && n < limit; ++j) n += wrong(k, critical[j]);
@@ -117,16 +142,19 @@ void move(float& x, int width) { x = from_bits(bits_of(x) + uint32_t(random_step
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool gated = argc > 1 && strcmp(argv[1], "gate") == 0;
+  static constexpr Function functions[] = {
+      {"sigmoid", sigmoid, exact::sigmoid, 0, 1, true, to_half, to_bfloat_before},
+      {"gate", gate, exact::gate, -0.0f, 1, false, to_half_above, nullptr},
+      {"gate_slope", gate_slope, exact::gate_slope, -0.0f, 1, true, to_half, to_bfloat}};
+  const Function* function = nullptr;
+  for (const Function& f : functions)
+    if (argc > 1 && strcmp(argv[1], f.name) == 0) function = &f;
+  if (function == nullptr) return fputs("name a function, see the head of this file\n", stderr), 2;
   if (argc > 2) state *= 2 * strtoull(argv[2], nullptr, 10) + 1;
+
   std::vector<Goal> goals;
-  // In bfloat16 a gate's midpoints are computed again.
-  if (gated) {
-    goals.emplace_back(gate, true, to_half_above, to_half, from_half);
-  } else {
-    goals.emplace_back(sigmoid, false, to_half, to_half, from_half);
-    goals.emplace_back(sigmoid, false, to_bfloat_before, to_bfloat, from_bfloat);
-  }
+  goals.emplace_back(*function, function->to_half, to_half, from_half);
+  if (function->to_bfloat != nullptr) goals.emplace_back(*function, function->to_bfloat, to_bfloat, from_bfloat);
   const auto cost = [&](const Constants& k, int limit) {
     int n = 0;
     for (const Goal& goal : goals) n += goal.cost(k, limit);
@@ -138,7 +166,7 @@ int main(int argc, char** argv) {
     if (trial % 5000 == 0) from = best;
     Constants k = from;
     move(k.ln2, 2), move(k.linear, 2);
-    if (!gated) move(k.one, 2);
+    if (function->to_bfloat != nullptr) move(k.one, 2);
     for (int j = 0; j < terms; ++j)
       if (random_step(1) == 0) move(k.tail[j], 8 << 3 * j);
     const int n = cost(k, least + 3);

@@ -70,6 +70,12 @@ HALFWAVE_INLINE V flat(V g, V gate, V up) {
   return flat(flat(g, gate), up);
 }
 
+template <class Activation>
+constexpr bool has_narrow_forms = requires {
+  &Activation::forward_narrow;
+  &Activation::backward_narrow;
+};
+
 // Gate is the activation in the form whose value and slope share most: the gradients take both.
 template <class Activation, class Gate = Activation>
 struct Gated {
@@ -94,6 +100,25 @@ struct Gated {
   static HALFWAVE_INLINE void backward(V* gradients, V g, V gate, V up) {
     const V value = Gate::forward(gate), slope = Gate::backward(g, gate);
     gated_products<V>(gradients, {slope, up, origin(g, gate)}, {value, g, gate});
+  }
+
+  // In 16 bits all three have forms of their own, or none: the gradients are the same, alone and together.
+  static constexpr bool has_narrow_gradients = has_narrow_forms<Gate>;
+  static HALFWAVE_INLINE Vec<float> backward_gate_narrow(Vec<float> g, Vec<float> gate, Vec<float> up)
+    requires has_narrow_gradients
+  {
+    return gated_product(Gate::backward_narrow(g, gate), up, origin(g, gate));
+  }
+  static HALFWAVE_INLINE Vec<float> backward_up_narrow(Vec<float> g, Vec<float> gate, Vec<float>)
+    requires has_narrow_gradients
+  {
+    return gated_product(Gate::forward_narrow(gate), g, gate);
+  }
+  static HALFWAVE_INLINE void backward_narrow(Vec<float>* gradients, Vec<float> g, Vec<float> gate, Vec<float> up)
+    requires has_narrow_gradients
+  {
+    const Vec<float> value = Gate::forward_narrow(gate), slope = Gate::backward_narrow(g, gate);
+    gated_products<Vec<float>>(gradients, {slope, up, origin(g, gate)}, {value, g, gate});
   }
 };
 
@@ -208,7 +233,7 @@ struct SwiGlu : Gated<Silu> {
       .source = "N. Shazeer, GLU variants improve transformer, 2020, arXiv:2002.05202.",
       .gated = true,
       .forward = {4.5f, 4.5f, Doubt::exact_is_above, Doubt::at_normal_midpoints},
-      .backward = {4.5f, 4.5f, Doubt::at_midpoints, Doubt::at_normal_midpoints},
+      .backward = {4.5f, 4.5f, Doubt::exact_is_above, Doubt::at_normal_midpoints},
   };
 };
 

@@ -56,7 +56,7 @@ struct Silu {
       .source = "S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function "
                 "approximation in reinforcement learning, 2017, arXiv:1702.03118.",
       .forward = {2, 2, Doubt::exact_is_above, Doubt::at_normal_midpoints},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {2, 2, Doubt::beyond_range},
       .second_derivative = {2.5, 3, Doubt::beyond_range_away},
   };
 
@@ -83,6 +83,7 @@ struct Silu {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * derivative(x);
   }
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x) { return g * narrow_gate_slope(x); }
   template <class V>
   static HALFWAVE_INLINE V second_derivative(V x) {
     return gate_curvature(V(1), V(0), min(V(ExpRange<typename V::Scalar>::any), abs(x)), V(0));
@@ -99,7 +100,7 @@ struct Swish {
       .source = "P. Ramachandran, B. Zoph and Q. V. Le, Searching for activation functions, 2017, arXiv:1710.05941.",
       .parameters = {{.name = "beta", .meaning = "steepness, any real number; 0 gives x / 2", .value = 1.0}},
       .forward = {2, 2, Doubt::exact_is_above, Doubt::at_normal_midpoints},
-      .backward = {2, 2, Doubt::at_normal_midpoints, Doubt::beyond_range},
+      .backward = {2, 2, Doubt::beyond_range},
       .second_derivative = {3.5, 3.5, Doubt::beyond_range},
   };
 
@@ -119,6 +120,11 @@ struct Swish {
     return g * unless_one(
                    beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
                    [&]() HALFWAVE_INLINE_LAMBDA { return Silu::derivative(x); });
+  }
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x, Vec<float> beta) {
+    return g * unless_one(
+                   beta, [&]() HALFWAVE_INLINE_LAMBDA { return steeper_derivative(x, beta); },
+                   [&]() HALFWAVE_INLINE_LAMBDA { return narrow_gate_slope(x); });
   }
 
   // In float, for a beta at which clipping x to where the tail is 0 spares all that follows any care. A beta of 1 is `rare`

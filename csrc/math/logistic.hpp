@@ -154,6 +154,17 @@ HALFWAVE_INLINE Vec<float> narrow_gate(Vec<float> x) {
   return max(Vec<float>(-0.0f), x) - (f.a * f.u) / f.s;
 }
 
+// Its derivative, likewise: with S = sigmoid(-a) that at -a is S - a*S + a*S^2, negative zero in the end.
+struct NarrowGateSlope {
+  static constexpr float ln2 = 0x1.62e43p-1f, linear = 1, one = 0x1.fffff6p-1f;
+  static constexpr float tail[] = {0x1.00013ap-1f, 0x1.5556dcp-3f, 0x1.55cc9p-5f, 0x1.10c62p-7f};
+};
+HALFWAVE_INLINE Vec<float> narrow_gate_slope(Vec<float> x) {
+  const NarrowTail<NarrowGateSlope> f(abs(x));
+  const Vec<float> tail = f.u / f.s, w = f.a * tail;
+  return mirrored(x, -fnma(w, tail, w - tail));
+}
+
 // e^-a / (1 + e^-a)^2 times `factor`, a power of two: with z = 1 - uq (= 1/(1 + e^-a)) it is u * q * z, and
 // D = 1 - uq - z is what z lost.
 template <class V>
