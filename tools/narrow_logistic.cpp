@@ -1,7 +1,7 @@
 // Finds constants for NarrowTail in csrc/math/logistic.hpp, with which no 16-bit input is rounded wrongly.
 //
 //     g++ -O2 -std=c++20 -mfma -mf16c -ffp-contract=off tools/narrow_logistic.cpp -o narrow_logistic
-//     ./narrow_logistic sigmoid|gate|gate_slope [SEED]
+//     ./narrow_logistic sigmoid|sigmoid_slope|gate|gate_slope [SEED]
 //
 // Climbs from the best constants by random steps of a few units in the last place: first on the inputs whose exact value is
 // near to a midpoint between two 16-bit numbers, to which those are added that a solution gets wrong.
@@ -51,6 +51,10 @@ float sigmoid(const Constants& k, float x) {
   const float y = tail(k, clipped(x), 1);
   return x >= 0 ? 1 - y : y;
 }
+float sigmoid_slope(const Constants& k, float x) {
+  const float y = tail(k, clipped(x), 1);
+  return y * (1 - y);
+}
 float gate(const Constants& k, float x) {
   const float a = clipped(x);
   return (x > 0 ? x : -0.0f) - tail(k, a, a);
@@ -64,6 +68,7 @@ float gate_slope(const Constants& k, float x) {
 namespace exact {
 using Real = long double;
 Real sigmoid(Real, Real s, Real) { return s; }
+Real sigmoid_slope(Real, Real s, Real rest) { return s * rest; }
 Real gate(Real x, Real s, Real) { return x * s; }
 Real gate_slope(Real x, Real s, Real rest) { return s * (1 + x * rest); }
 }  // namespace exact
@@ -144,6 +149,7 @@ void move(float& x, int width) { x = from_bits(bits_of(x) + uint32_t(random_step
 int main(int argc, char** argv) {
   static constexpr Function functions[] = {
       {"sigmoid", sigmoid, exact::sigmoid, 0, 1, true, to_half, to_bfloat_before},
+      {"sigmoid_slope", sigmoid_slope, exact::sigmoid_slope, 0, -1, false, to_half, to_bfloat},
       {"gate", gate, exact::gate, -0.0f, 1, false, to_half_above, nullptr},
       {"gate_slope", gate_slope, exact::gate_slope, -0.0f, 1, true, to_half, to_bfloat}};
   const Function* function = nullptr;

@@ -132,7 +132,7 @@ struct Glu : Gated<Sigmoid> {
                 "ICML 2017, arXiv:1612.08083.",
       .gated = true,
       .forward = {4.5f, 4.5f, Doubt::never, Doubt::exact_is_before},
-      .backward = {4.5f, 4.5f, Doubt::near_normal_midpoints, Doubt::beyond_range},
+      .backward = {4.5f, 4.5f, Doubt::beyond_range, Doubt::exact_is_before},
   };
 };
 

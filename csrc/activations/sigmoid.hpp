@@ -21,7 +21,7 @@ struct Sigmoid {
       .from_output =
           "y * (1 - y) for y in [0, 1]; as y nears 1 it has lost the digits of 1 - y, and the derivative with it",
       .forward = {2, 2, Doubt::never, Doubt::exact_is_before},
-      .backward = {1, 2, Doubt::exact_is_before, Doubt::beyond_range_away},
+      .backward = {1, 2, Doubt::beyond_range},
       .backward_from_output = {1.5f, 2, Doubt::never},
       .second_derivative = {2.5, 3, Doubt::exact_is_before},
   };
@@ -35,6 +35,7 @@ struct Sigmoid {
   static HALFWAVE_INLINE V backward(V g, V x) {
     return g * logistic_slope(LogisticTail<V>(abs(x)), 1);
   }
+  static HALFWAVE_INLINE Vec<float> backward_narrow(Vec<float> g, Vec<float> x) { return g * narrow_logistic_slope(x); }
   template <class V>
   static HALFWAVE_INLINE V backward_from_output(V g, V y) {
     const V inside = max(V(0), min(V(1), y));

@@ -144,6 +144,17 @@ HALFWAVE_INLINE Vec<float> narrow_logistic(Vec<float> x) {
   return mirrored(x, f.u / f.s);
 }
 
+// Its derivative, likewise.
+struct NarrowLogisticSlope {
+  static constexpr float ln2 = 0x1.62e432p-1f, linear = 0x1.00000ep+0f, one = 0x1.000004p+0f;
+  static constexpr float tail[] = {0x1.000092p-1f, 0x1.55574cp-3f, 0x1.559ee8p-5f, 0x1.1108ap-7f};
+};
+HALFWAVE_INLINE Vec<float> narrow_logistic_slope(Vec<float> x) {
+  const NarrowTail<NarrowLogisticSlope> f(abs(x));
+  const Vec<float> tail = f.u / f.s;
+  return tail * (Vec<float>(1) - tail);
+}
+
 // x * sigmoid(x), likewise.
 struct NarrowGate {
   static constexpr float ln2 = 0x1.62e43p-1f, linear = 0x1.fffffcp-1f, one = 1;
