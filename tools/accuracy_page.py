@@ -67,7 +67,9 @@ fastest other library (1.2 times, see [speed](speed.md)). These are beyond 1 ULP
 - `softsign`, `squareplus` and `laplace`: they are not ahead, and have no time to give away.
 - `sigmoid` and `tanh` from their output (1.5): two roundings of y * (1 - y), at the speed of memory.
 
-A gated unit multiplies by `up`, which rounds again: twice its gate's bound and 1/2.
+A gated unit multiplies by `up`, which may double what its gate is off by, and rounds again: 4.5 ULP at every `up`, for
+a gate of 2. At `up` = 1 the forward passes are within 2.1 ULP; the gradients of the GELU gates and of `swiglu_clamped`,
+which take value and slope from one exponential and are up to half as fast again for it, within 3.
 
 """
 
